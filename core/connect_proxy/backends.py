@@ -1,0 +1,1 @@
+"""Finding backends, loading the chosen one, calling its hooks (filled next)."""

@@ -1,0 +1,112 @@
+"""The calls a sidecar makes, typed. :class:`ConsulClient` is what others depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from connect_proxy.consul.access import AgentAccess
+from connect_proxy.mesh.certificates import Leaf, Roots
+from connect_proxy.mesh.endpoints import Endpoint
+from connect_proxy.mesh.intentions import Intention
+from connect_proxy.mesh.registration import Registration
+from connect_proxy.secret import Secret
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer(Generic[T_co]):
+    """A value and where Consul stood when it gave it."""
+
+    value: T_co
+    index: int = 0
+    """``X-Consul-Index`` to block on next; 0 where the endpoint has none."""
+    content_hash: str = ""
+    """``X-Consul-ContentHash`` to block on next; empty where the endpoint has none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Authorization:
+    """Consul's decision on one caller (``POST /v1/agent/connect/authorize``)."""
+
+    authorized: bool
+    reason: str
+
+
+class ConsulClient(Protocol):
+    """Typed calls to one agent. All raise the errors of :mod:`connect_proxy.errors`.
+
+    ``index`` and ``wait`` (seconds): blocking queries; index 0 answers at once. The client never
+    waits for ever: its own time-out lies above the longest that the agent may take. Every call is
+    one request: retries and back-off belong to the caller
+    (:mod:`connect_proxy.consul.blocking_query`).
+    """
+
+    @property
+    def access(self) -> AgentAccess:
+        """Where the calls go. Its token is the one now in force."""
+
+    def set_token(self, token: Secret) -> None:
+        """Use *token* for every request from now on."""
+
+    async def agent_self(self) -> Mapping[str, Any]:
+        """``GET /v1/agent/self``. Needs agent:read."""
+
+    async def leader(self) -> str:
+        """``GET /v1/status/leader``: the leader's address, empty if there is none."""
+
+    async def services(self) -> Mapping[str, Registration]:
+        """``GET /v1/agent/services``: all local services by id (what the token may read)."""
+
+    async def service(
+        self, service_id: str, *, content_hash: str = "", wait: float = 0
+    ) -> Answer[Registration]:
+        """``GET /v1/agent/service/:id``, hash-blocking. Raises NotFoundError for an unknown id."""
+
+    async def roots(self, *, index: int = 0, wait: float = 0) -> Answer[Roots]:
+        """``GET /v1/agent/connect/ca/roots``."""
+
+    async def leaf(self, service: str, *, index: int = 0, wait: float = 0) -> Answer[Leaf]:
+        """``GET /v1/agent/connect/ca/leaf/:service``. Needs service:write."""
+
+    async def authorize(self, *, target: str, client_uri: str, serial: str) -> Authorization:
+        """``POST /v1/agent/connect/authorize``. Needs service:write on the target."""
+
+    async def intentions(self, *, index: int = 0, wait: float = 0) -> Answer[tuple[Intention, ...]]:
+        """``GET /v1/connect/intentions``: what the token may see; its index moves with every change."""
+
+    async def intentions_for(self, destination: str) -> tuple[Intention, ...]:
+        """``GET /v1/connect/intentions/match?by=destination``: in precedence order."""
+
+    async def instances(
+        self, service: str, *, datacenter: str = "", index: int = 0, wait: float = 0
+    ) -> Answer[tuple[Endpoint, ...]]:
+        """``GET /v1/health/connect/:service``: every instance, ``passing`` says which can be used."""
+
+    async def execute_query(self, name: str, *, datacenter: str = "") -> tuple[Endpoint, ...]:
+        """``GET /v1/query/:name/execute?connect=true``: in Consul's order."""
+
+    async def register_service(self, definition: Mapping[str, Any]) -> None:
+        """``PUT /v1/agent/service/register``."""
+
+    async def deregister_service(self, service_id: str) -> None:
+        """``PUT /v1/agent/service/deregister/:id``."""
+
+    async def update_check(self, check_id: str, *, status: str, output: str = "") -> None:
+        """``PUT /v1/agent/check/update/:id``; status ``passing``, ``warning`` or ``critical``."""
+
+    async def aclose(self) -> None:
+        """Close all connections. Calls under way end with AgentUnreachableError."""
+
+
+def connect_consul(access: AgentAccess) -> ConsulClient:
+    """A client for the agent at *access*. Opens no connection yet.
+
+    Raises ConfigurationError where a certificate file of *access* is missing, malformed, or a
+    certificate and its key do not belong together.
+    """
+    from connect_proxy.consul.http_client import HttpConsulClient
+
+    return HttpConsulClient(access)

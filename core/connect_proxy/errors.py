@@ -1,0 +1,144 @@
+"""Every exception that is raised on purpose.
+
+The class says whose fault it is and carries the exit code of the program (``exit_code``):
+0 ok, 1 failure, 2 usage, 3 configuration invalid, 4 a needed program is missing, 5 not ready in
+time, 6 refused for good (ACL, version). A message is: what failed, the value in quotes, what to do.
+"""
+
+from collections.abc import Sequence
+
+
+class ConnectProxyError(Exception):
+    """Root of all. Its text is shown to the user as it is, without a traceback."""
+
+    exit_code = 1
+
+
+# ---------------------------------------------------------------- the user's words
+
+
+class UsageError(ConnectProxyError):
+    """The command line is wrong: unknown flag, missing or contradicting options."""
+
+    exit_code = 2
+
+
+class ConfigurationError(ConnectProxyError):
+    """A setting, a file or a certificate is wrong. Names the setting and where it came from."""
+
+    exit_code = 3
+
+
+class MissingProgramError(ConnectProxyError):
+    """A program that has to be started is not on this machine."""
+
+    exit_code = 4
+
+
+class MissingDependencyError(MissingProgramError):
+    """A Python package of an extra is not installed. Names the ``pip install`` line."""
+
+
+class NotReadyError(ConnectProxyError):
+    """Something was waited for and did not come in time."""
+
+    exit_code = 5
+
+
+class RefusedError(ConnectProxyError):
+    """Refused for good: trying again without a change cannot help."""
+
+    exit_code = 6
+
+
+class PortInUseError(ConnectProxyError):
+    """An address that a listener needs is taken."""
+
+
+# ---------------------------------------------------------------- the Consul agent
+
+
+class ConsulError(ConnectProxyError):
+    """The Consul agent could not do what it was asked."""
+
+
+class AgentUnreachableError(ConsulError):
+    """No connection to the agent, or it ended or timed out before an answer."""
+
+
+class AgentAnswerError(ConsulError):
+    """The agent answered with something that is not what its API promises.
+
+    ``status`` is the HTTP status, 0 where the answer was not HTTP at all or its body was malformed.
+    """
+
+    def __init__(self, message: str, *, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class NoLeaderError(AgentAnswerError):
+    """The agent has no cluster leader at the moment: worth trying again."""
+
+
+class NotFoundError(AgentAnswerError):
+    """The agent knows no such id (HTTP 404)."""
+
+
+class PermissionDeniedError(ConsulError, RefusedError):
+    """The ACL token lacks a permission (HTTP 403 "Permission denied"). Names the missing rule."""
+
+    exit_code = 6
+
+
+class UnknownTokenError(ConsulError, RefusedError):
+    """The ACL token is unknown to Consul, deleted or expired (HTTP 403 "ACL not found")."""
+
+    exit_code = 6
+
+
+# ---------------------------------------------------------------- the proxy's registration
+
+
+class RegistrationError(ConnectProxyError):
+    """The proxy to run cannot be told from what is registered at the agent."""
+
+
+class RegistrationMissingError(RegistrationError):
+    """No such proxy is registered (yet): waiting for it can help."""
+
+
+class RegistrationAmbiguousError(RegistrationError):
+    """Several proxies are registered for the service; ``proxy_ids`` holds all of them, sorted."""
+
+    def __init__(self, message: str, *, proxy_ids: Sequence[str]) -> None:
+        super().__init__(message)
+        self.proxy_ids = tuple(proxy_ids)
+
+
+class WrongKindError(RegistrationError):
+    """The registration is there but is no sidecar proxy."""
+
+
+# ---------------------------------------------------------------- backends
+
+
+class UnknownBackendError(UsageError):
+    """No installed backend has this name. Names the known ones."""
+
+
+class BackendLoadError(ConnectProxyError):
+    """An installed backend cannot be used: import fails, wrong hooks, name taken twice."""
+
+
+class BackendError(ConnectProxyError):
+    """A hook of the chosen backend failed. ``backend`` and ``hook`` say whose and where."""
+
+    def __init__(self, backend: str, hook: str, cause: BaseException) -> None:
+        super().__init__(f"backend {backend!r} failed in {hook}: {type(cause).__name__}: {cause}")
+        self.backend = backend
+        self.hook = hook
+
+
+class TransitionError(ConnectProxyError):
+    """A state machine was given an event that its table has no arc for: a defect of ours."""

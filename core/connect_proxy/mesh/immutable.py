@@ -1,0 +1,25 @@
+"""Deeply immutable copies of JSON-like values."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+def frozen(value: Any) -> Any:
+    """*value* with every mapping read-only and every list a tuple, at all depths."""
+    if isinstance(value, Mapping):
+        return MappingProxyType({str(key): frozen(item) for key, item in value.items()})
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
+        return tuple(frozen(item) for item in value)
+    return value
+
+
+def thawed(value: Any) -> Any:
+    """The opposite of :func:`frozen`: plain dicts and lists, as ``json.dumps`` wants them."""
+    if isinstance(value, Mapping):
+        return {str(key): thawed(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
+        return [thawed(item) for item in value]
+    return value

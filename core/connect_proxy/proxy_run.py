@@ -1,0 +1,1 @@
+"""One run: resolve, render, launch, supervise (filled next)."""
