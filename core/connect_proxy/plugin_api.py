@@ -209,7 +209,7 @@ class InProcessProxy(Protocol):
         """Whether the public listener (if any) and the upstream listeners accept with a valid leaf."""
 
     async def drain(self, timeout_s: float) -> None:
-        """Stop the public listener, let connections finish for at most *timeout_s*, then let run() return."""
+        """Stop the public listener, let connections finish for up to *timeout_s*, then let run() end."""
 
     def status(self) -> Mapping[str, Any]:
         """A JSON-able picture for the state dump."""
