@@ -1,10 +1,32 @@
 """Deeply immutable copies of JSON-like values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
+
+class _EmptyMapping(Mapping[str, Any]):
+    """Nothing, hashable: Python 3.11 takes no unhashable value as a dataclass field's default."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key: str) -> Any:
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __hash__(self) -> int:
+        return hash(())
+
+    def __repr__(self) -> str:
+        return "{}"
+
+
+EMPTY: Final[Mapping[str, Any]] = _EmptyMapping()
 
 
 def frozen(value: Any) -> Any:
