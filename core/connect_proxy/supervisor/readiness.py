@@ -90,6 +90,8 @@ async def _public_answer(
         return Readiness(ready=False, reason=reason)
     except ssl.SSLError as exc:
         return Readiness(ready=False, reason=f"{where} does not complete TLS: {exc.reason or exc}")
+    except (BrokenPipeError, ConnectionResetError):
+        return Readiness(ready=False, reason=f"{where} closed the connection during the handshake")
     except OSError as exc:
         return Readiness(ready=False, reason=f"{where} does not accept: {exc.strerror or exc}")
     return _judged(where, uris, registration, roots)
@@ -130,8 +132,7 @@ async def _uris_shown(host: str, port: int, roots: Roots) -> tuple[str, ...]:
             await writer.drain()
             received = await reader.read(65536)
             if not received:
-                message = "it closed the connection during the handshake"
-                raise ConnectionError(message)
+                raise ConnectionResetError
             incoming.write(received)
     finally:
         writer.close()
