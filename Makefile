@@ -1,0 +1,85 @@
+# The commands of this project. `make help` lists them; each makes what it needs first.
+#
+# .venv        an editable install with the tools: lint, types, import rules, docs
+# .venv-wheel  the built wheel with what the tests need: tests run against what users install
+# .cache       real peers (Consul, Envoy), fetched by tests/support/real_parts.py
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
+BACKEND ?= builtin
+PYTEST_WORKERS ?= 2
+PYTEST_ARGS ?=
+TESTS ?= tests
+
+# -qq keeps errors and drops pip's warnings about package sources that a machine may list.
+PIP_INSTALL := -m pip install -qq --disable-pip-version-check
+SOURCES := $(shell find core plugins -type f -not -path '*/__pycache__/*') README.md LICENSE
+DEV := .venv/bin
+WHEEL := .venv-wheel/bin
+
+# $(call need,PROGRAM,INSTALL LINE): stop, naming the missing program, before anything is done.
+need = command -v $(1) >/dev/null || { echo "make $@: $(1) is missing: $(2)" >&2; exit 1; }
+
+.PHONY: help demo test lint unit contract integration parts clean python
+
+help: ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+		|| sed -nE 's/^([a-z]+):.*## (.*)/make \1: \2/p' $(MAKEFILE_LIST)
+	@echo "BACKEND=builtin|envoy|custom_exec chooses the demo's backend, PYTHON=... the interpreter."
+
+demo: .venv/.ready ## two services talk over mutual TLS on this machine; BACKEND=envoy, BACKEND=custom_exec
+	@$(DEV)/python docs/demo/run.py --backend "$(BACKEND)"
+
+test: lint parts .venv-wheel/.ready ## lint, types, import rules, and all tests against the built wheel
+	$(WHEEL)/python -m pytest -n $(PYTEST_WORKERS) --durations=15 $(PYTEST_ARGS) $(TESTS)
+
+lint: .venv/.ready ## style, format, types, import rules
+	$(DEV)/ruff check .
+	$(DEV)/ruff format --check .
+	$(DEV)/mypy
+	$(DEV)/lint-imports
+
+unit: TESTS := tests/unit
+unit: .venv-wheel/.ready ## the unit tests alone
+	$(WHEEL)/python -m pytest -n $(PYTEST_WORKERS) $(PYTEST_ARGS) $(TESTS)
+
+contract: TESTS := tests/contract
+contract: parts .venv-wheel/.ready ## the same cases on the embedded agent and on a real Consul
+	$(WHEEL)/python -m pytest -n $(PYTEST_WORKERS) --durations=15 $(PYTEST_ARGS) $(TESTS)
+
+integration: TESTS := tests/integration
+integration: parts .venv-wheel/.ready ## real Envoy, real Consul, real processes
+	$(WHEEL)/python -m pytest -n $(PYTEST_WORKERS) --durations=15 $(PYTEST_ARGS) $(TESTS)
+
+parts: .venv/.ready ## fetch the real Consul and Envoy that the tests use into .cache
+	$(DEV)/python tests/support/real_parts.py
+
+clean: ## remove everything that the other commands made, but for .cache
+	rm -rf .venv .venv-wheel build dist site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is missing: sudo apt-get install python3 python3-venv" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo "Python's venv is missing: sudo apt-get install python3-venv" >&2; exit 1; }
+
+.venv/.ready: pyproject.toml | python
+	@echo "preparing .venv (an editable install with the tools)"
+	@"$(PYTHON)" -m venv .venv
+	@$(DEV)/python $(PIP_INSTALL) -e '.[all,dev]'
+	@touch $@
+
+.venv-wheel/.ready: pyproject.toml $(SOURCES) | python
+	@echo "preparing .venv-wheel (the built wheel, for the tests)"
+	@test -x $(WHEEL)/python || "$(PYTHON)" -m venv .venv-wheel
+	@rm -rf build/wheel
+	@"$(WHEEL)/python" -m pip wheel -qq --disable-pip-version-check --no-deps --wheel-dir build/wheel .
+	@wheel=$$(echo build/wheel/connect_proxy-*.whl) \
+		&& $(WHEEL)/python $(PIP_INSTALL) "$$wheel[all,dev]" \
+		&& $(WHEEL)/python $(PIP_INSTALL) --force-reinstall --no-deps "$$wheel"
+	@touch $@
