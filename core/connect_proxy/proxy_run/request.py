@@ -1,4 +1,4 @@
-"""One run: resolve the registration, render, launch, supervise."""
+"""What the command line asked for."""
 
 from __future__ import annotations
 
@@ -29,8 +29,3 @@ class RunRequest:
     bootstrap: bool = False
     """Print the rendered config and end."""
     environment: Mapping[str, str] = field(default=EMPTY, repr=False)
-
-
-def run_proxy(request: RunRequest) -> int:
-    """Run the proxy in the foreground; the exit code. Raises the errors of :mod:`connect_proxy.errors`."""
-    raise NotImplementedError

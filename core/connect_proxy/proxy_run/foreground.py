@@ -1,0 +1,245 @@
+"""A proxy that needs connect-proxy to stay: code of its own process, or a child with a companion."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from connect_proxy.backends import Backend
+from connect_proxy.consul.client import ConsulClient, connect_consul
+from connect_proxy.plugin_api import (
+    ChildLaunch,
+    Companion,
+    InProcessLaunch,
+    ProxyContext,
+    ProxyProcess,
+    SnapshotFeed,
+    Supervision,
+)
+from connect_proxy.proxy_run.child import supervised_child
+from connect_proxy.proxy_run.readiness_notice import probe_public_listener
+from connect_proxy.snapshot.watcher import SnapshotWatcher
+from connect_proxy.supervisor.notify import service_manager
+from connect_proxy.supervisor.states import State
+from connect_proxy.supervisor.supervisor import Supervisor
+
+log = logging.getLogger("connect_proxy.run")
+
+READY_POLL_S = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """What is lent to companions and in-process proxies (:class:`.plugin_api.ProxyRuntime`)."""
+
+    context: ProxyContext
+    consul: ConsulClient
+    snapshots: SnapshotFeed
+
+
+class Foreground:
+    """One proxy, its snapshot watcher, and the signals of an operator."""
+
+    def __init__(
+        self, context: ProxyContext, backend: Backend, launch: ChildLaunch | InProcessLaunch
+    ) -> None:
+        self._context = context
+        self._backend = backend
+        self._launch = launch
+        self._manager = service_manager(context.environment, pid=os.getpid())
+        self._stops_asked = 0
+        self._last_signal = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._main: asyncio.Task[int] | None = None
+        self._supervisor: Supervisor | None = None
+        self._supervision: Supervision | None = None
+        self._watcher: SnapshotWatcher | None = None
+        self._companion: Companion | None = None
+
+    async def run(self) -> int:
+        """Serve until it ends or is stopped; the exit code."""
+        client = connect_consul(self._context.agent)
+        self._watcher = SnapshotWatcher(
+            client, self._context.registration, token_file=self._context.agent.token_file
+        )
+        runtime = Runtime(context=self._context, consul=client, snapshots=self._watcher)
+        watching = asyncio.create_task(self._watcher.run())
+        try:
+            async with self._runtime_directory():
+                self._main = asyncio.create_task(self._serve(runtime))
+                self._handle_signals()
+                if self._manager.watchdog_interval_s:
+                    self._keep(self._show_life(self._manager.watchdog_interval_s))
+                await asyncio.wait({self._main, watching}, return_when=asyncio.FIRST_COMPLETED)
+                if not self._main.done():  # the watcher only ends by a defect: do not serve blindly
+                    self._main.cancel()
+                    await asyncio.wait({self._main})
+                    watching.result()
+                return self._exit_code(self._main)
+        finally:
+            await self._end(watching, client)
+
+    def _exit_code(self, main: asyncio.Task[int]) -> int:
+        if main.cancelled():
+            return 128 + self._last_signal
+        return main.result()
+
+    async def _end(self, watching: asyncio.Task[None], client: ConsulClient) -> None:
+        for task in (watching, *self._tasks):
+            task.cancel()
+        await asyncio.gather(watching, *self._tasks, return_exceptions=True)
+        await client.aclose()
+
+    # ------------------------------------------------------------ the two ways
+
+    async def _serve(self, runtime: Runtime) -> int:
+        if isinstance(self._launch, InProcessLaunch):
+            return await self._serve_in_process(runtime, self._launch)
+        return await self._serve_child(runtime, self._launch)
+
+    async def _serve_in_process(self, runtime: Runtime, launch: InProcessLaunch) -> int:
+        proxy = launch.proxy
+        self._supervision = self._backend.supervise(
+            self._context, ProxyProcess(pid=os.getpid(), proxy=proxy)
+        )
+        self._keep(self._announce_ready())
+        return await proxy.run(runtime)
+
+    async def _serve_child(self, runtime: Runtime, launch: ChildLaunch) -> int:
+        self._companion = launch.companion
+        self._supervisor = supervised_child(
+            self._context, self._backend, launch, default_probe=self._probe, on_state=self._on_state
+        )
+        try:
+            if self._companion is not None:
+                await self._companion.start(runtime)
+            status = await self._supervisor.run()
+        finally:
+            if self._companion is not None:
+                await self._companion.stop()
+        if self._stops_asked and status in {0, -int(self._supervisor_stop_signal())}:
+            return 0
+        return 128 - status if status < 0 else status
+
+    def _supervisor_stop_signal(self) -> int:
+        supervision = self._supervisor.supervision if self._supervisor else None
+        return supervision.stop_signal if supervision else signal.SIGTERM
+
+    async def _probe(self) -> bool:
+        return await probe_public_listener(self._context)
+
+    def _on_state(self, state: State) -> None:
+        if state is State.RUNNING:
+            log.info("ready")
+            self._manager.ready("serving")
+
+    async def _announce_ready(self) -> None:
+        is_ready = (self._supervision and self._supervision.is_ready) or self._probe
+        while not await is_ready():  # noqa: ASYNC110  (a backend answers, it does not call)
+            await asyncio.sleep(READY_POLL_S)
+        self._on_state(State.RUNNING)
+
+    async def _show_life(self, interval_s: float) -> None:
+        """Tell the service manager's watchdog that this event loop turns."""
+        while True:
+            self._manager.alive()
+            await asyncio.sleep(interval_s)
+
+    # ------------------------------------------------------------ signals
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._asked_to_stop, number)
+        loop.add_signal_handler(signal.SIGHUP, self._asked_to_reload)
+        loop.add_signal_handler(signal.SIGUSR1, self._asked_for_dump)
+
+    def _asked_to_stop(self, number: int) -> None:
+        self._stops_asked += 1
+        self._last_signal = number
+        now = self._stops_asked > 1
+        log.info("%s: %s", signal.Signals(number).name, "stopping at once" if now else "draining")
+        self._manager.stopping("stopping" if now else "draining")
+        if self._supervisor is not None:
+            self._supervisor.stop(now=now)
+        elif now or self._supervision is None:
+            if self._main is not None:
+                self._main.cancel()
+        else:
+            self._keep(self._drain_own(self._supervision))
+
+    async def _drain_own(self, supervision: Supervision) -> None:
+        """Drain the proxy inside this process; its run() returns when nothing is left."""
+        if supervision.drain is not None:
+            await supervision.drain(supervision.drain_timeout_s)
+        elif self._main is not None:
+            self._main.cancel()
+
+    def _asked_to_reload(self) -> None:
+        log.info("SIGHUP: reading the token again, reloading what can be reloaded")
+        if self._watcher is not None:
+            self._watcher.reload_token()
+        supervision = self._current_supervision()
+        if supervision is not None and supervision.reload is not None:
+            self._keep(supervision.reload())
+
+    def _asked_for_dump(self) -> None:
+        self._keep(self._dump())
+
+    async def _dump(self) -> None:
+        supervision = self._current_supervision()
+        if supervision is not None and supervision.reopen_logs is not None:
+            await supervision.reopen_logs()
+        log.info("state: %s", json.dumps(await self._state(supervision), default=str, sort_keys=True))
+
+    async def _state(self, supervision: Supervision | None) -> Mapping[str, Any]:
+        state: dict[str, Any] = {"proxy": self._context.registration.id, "backend": self._backend.name}
+        if self._watcher is not None:
+            feed = self._watcher.status
+            state["snapshot"] = {name: getattr(feed, name) for name in feed.__slots__}
+        if self._supervisor is not None:
+            state["process"] = {
+                "state": self._supervisor.state.value,
+                "pid": self._supervisor.pid,
+                "restarts": self._supervisor.restarts,
+            }
+        if self._companion is not None:
+            state["companion"] = self._companion.status()
+        if supervision is not None and supervision.status is not None:
+            state["data_plane"] = await supervision.status()
+        return state
+
+    def _current_supervision(self) -> Supervision | None:
+        return self._supervisor.supervision if self._supervisor else self._supervision
+
+    # ------------------------------------------------------------ housekeeping
+
+    def _keep(self, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._settled)
+
+    def _settled(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s", error, exc_info=error)
+
+    @contextlib.asynccontextmanager
+    async def _runtime_directory(self) -> AsyncIterator[None]:
+        path = self._context.runtime_dir
+        if not self._launch.runtime_dir:
+            yield
+            return
+        os.mkdir(path, 0o700)
+        try:
+            yield
+        finally:
+            shutil.rmtree(path)

@@ -1,0 +1,113 @@
+"""From what was asked for to what is known: the registration, the agent, the right to its leaf."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import secrets
+import tempfile
+from collections.abc import Mapping
+from typing import Any, Final
+
+from connect_proxy.consul.client import ConsulClient, connect_consul
+from connect_proxy.consul.sidecar_lookup import find_proxy
+from connect_proxy.errors import PermissionDeniedError, UsageError
+from connect_proxy.mesh.immutable import frozen
+from connect_proxy.mesh.registration import Registration
+from connect_proxy.plugin_api import ProxyContext
+from connect_proxy.proxy_run.request import RunRequest
+
+log = logging.getLogger("connect_proxy.run")
+
+SOCKET_DIRECTORY_LIMIT: Final = 80
+"""Bytes of a directory that still leave room for a socket's name within the 108 of sockaddr_un."""
+
+
+async def resolve(request: RunRequest) -> ProxyContext:
+    """Everything that the hooks decide from. Raises what a lookup at the agent can raise.
+
+    Unless only the bootstrap is wanted, the leaf is asked for once: without service:write nothing
+    would come up, and that is to be said before anything is started.
+    """
+    if not request.proxy_id and not request.sidecar_for:
+        message = (
+            "no proxy was named: give -sidecar-for (the service's id) or -proxy-id (the proxy's own id)"
+        )
+        raise UsageError(message)
+    client = connect_consul(request.access)
+    try:
+        registration = await find_proxy(
+            client, proxy_id=request.proxy_id, sidecar_for=request.sidecar_for, wait_s=request.wait_s
+        )
+        agent_self = await _agent_self(client)
+        if not request.bootstrap:
+            await client.leaf(registration.destination_service_name)
+    finally:
+        await client.aclose()
+    warn_of_open_doors(registration)
+    return _context(request, registration, agent_self)
+
+
+async def _agent_self(client: ConsulClient) -> Mapping[str, Any] | None:
+    try:
+        agent_self: Mapping[str, Any] = frozen(await client.agent_self())
+    except PermissionDeniedError:
+        log.debug("the token may not read agent/self (agent:read)")
+        return None
+    return agent_self
+
+
+def _context(
+    request: RunRequest, registration: Registration, agent_self: Mapping[str, Any] | None
+) -> ProxyContext:
+    config = (agent_self or {}).get("Config", {})
+    return ProxyContext(
+        registration=registration,
+        agent=request.access,
+        agent_self=agent_self,
+        datacenter=registration.datacenter or str(config.get("Datacenter", "")),
+        options=request.options,
+        passthrough=request.passthrough,
+        log_level=request.log_level,
+        log_json=request.log_json,
+        environment=request.environment,
+        runtime_dir=runtime_directory(request.environment),
+        bootstrap_only=request.bootstrap,
+    )
+
+
+def runtime_directory(environment: Mapping[str, str]) -> str:
+    """A path for this run's sockets, not made yet: in systemd's directory, XDG's, or the temporary one."""
+    given = environment.get("RUNTIME_DIRECTORY", "").split(":")[0] or environment.get("XDG_RUNTIME_DIR", "")
+    base = given if given and os.path.isdir(given) and os.access(given, os.W_OK) else tempfile.gettempdir()
+    if len(os.fsencode(base)) > SOCKET_DIRECTORY_LIMIT:
+        base = "/tmp"  # noqa: S108  (the directory itself is made with mode 0700 under a random name)
+    return os.path.join(base, f"connect-proxy-{secrets.token_hex(4)}")
+
+
+def warn_of_open_doors(registration: Registration) -> None:
+    """Say once where somebody else can speak as the service, or past its proxy."""
+    for upstream in registration.upstreams:
+        if not upstream.local_bind_socket_path and not _is_loopback(upstream.bind_host):
+            log.warning(
+                "upstream %r listens on %s:%d, not on loopback: whoever reaches that port speaks as %r",
+                upstream.id,
+                upstream.bind_host,
+                upstream.local_bind_port,
+                registration.destination_service_name,
+            )
+    address = registration.local_service_address
+    if not registration.local_service_socket_path and address and not _is_loopback(address):
+        log.warning(
+            "the local service is at %s:%d, not on loopback: it can be reached past the proxy",
+            address,
+            registration.local_service_port,
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
