@@ -1,0 +1,57 @@
+"""Fixtures that every test may use. Real programs are fetched on first use (support/real_parts.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from support.agents import AgentUnderTest
+from support.embedded_agent import EmbeddedAgent
+from support.mesh_ca import MeshCa
+from support.real_consul import RealConsul
+
+
+@pytest.fixture(scope="session")
+def mesh_ca() -> MeshCa:
+    """A certificate authority of the tests' own."""
+    return MeshCa()
+
+
+@pytest.fixture(scope="session")
+def shared_real_consul(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealConsul]:
+    with RealConsul(folder=tmp_path_factory.mktemp("consul"), grpc=True) as consul:
+        yield consul
+
+
+@pytest.fixture(scope="session")
+def shared_embedded_agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAgent]:
+    with EmbeddedAgent(folder=tmp_path_factory.mktemp("embedded-agent")) as agent:
+        yield agent
+
+
+@pytest.fixture
+def real_consul(shared_real_consul: RealConsul) -> Iterator[RealConsul]:
+    """A real Consul without services and intentions (the process itself is shared per worker)."""
+    yield shared_real_consul
+    _clear(shared_real_consul)
+
+
+@pytest.fixture
+def embedded_agent(shared_embedded_agent: EmbeddedAgent) -> Iterator[EmbeddedAgent]:
+    """An embedded agent without services and intentions (the process itself is shared per worker)."""
+    yield shared_embedded_agent
+    _clear(shared_embedded_agent)
+
+
+@pytest.fixture(params=["embedded", "consul"])
+def agent(request: pytest.FixtureRequest) -> AgentUnderTest:
+    """The embedded agent, then the real Consul: whatever a test finds must hold for both."""
+    name = "embedded_agent" if request.param == "embedded" else "real_consul"
+    found: AgentUnderTest = request.getfixturevalue(name)
+    return found
+
+
+def _clear(agent: AgentUnderTest) -> None:
+    agent.api.clear_services()
+    agent.api.clear_intentions()

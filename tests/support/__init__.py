@@ -1,0 +1,1 @@
+"""What the tests share: real programs, free ports, certificates, small servers."""
