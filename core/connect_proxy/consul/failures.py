@@ -1,0 +1,85 @@
+"""What went wrong below HTTP, told so that somebody can act on it. Pure."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Final
+
+from connect_proxy.consul.access import AgentAccess
+from connect_proxy.consul.answers import wrong_scheme
+from connect_proxy.errors import AgentUnreachableError
+
+NOT_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST")
+"""OpenSSL's reasons for an answer that is no TLS: which one depends on its version."""
+CERTIFICATE_WANTED: Final = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE", "BAD_CERTIFICATE", "UNKNOWN_CA")
+"""Alerts of an agent that verifies its clients."""
+
+
+def unreachable(exc: Exception, access: AgentAccess) -> AgentUnreachableError:
+    """The error for a failed connection. *exc* is the HTTP library's; its causes are searched."""
+    causes = list(_causes(exc))
+    for cause in causes:
+        if isinstance(cause, ssl.SSLError):
+            return _tls_failure(cause, access)
+    for cause in causes:
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return _socket_failure(cause, access)
+    return told(_last_words(causes), "is that the agent's address, and is it running?", access)
+
+
+def told(what: str, remedy: str, access: AgentAccess) -> AgentUnreachableError:
+    """The error that names the agent, what failed, and the remedy."""
+    return AgentUnreachableError(f"the Consul agent at '{access.url}' cannot be reached: {what}; {remedy}")
+
+
+def _socket_failure(cause: OSError, access: AgentAccess) -> AgentUnreachableError:
+    reason = cause.strerror or str(cause)
+    if isinstance(cause, socket.gaierror):
+        return told(f"its name is not found ({reason})", "check -http-addr or CONSUL_HTTP_ADDR", access)
+    if isinstance(cause, FileNotFoundError):
+        return told("no such socket", "check the path, and addresses.http of the agent", access)
+    if cause.errno in {errno.EACCES, errno.EPERM}:
+        return told(f"{reason}", "check the permissions of the socket", access)
+    if cause.errno == errno.ECONNREFUSED:
+        return told("connection refused", "start the agent, or set -http-addr or CONSUL_HTTP_ADDR", access)
+    return told(reason.lower(), "check the address and the network", access)
+
+
+def _tls_failure(cause: ssl.SSLError, access: AgentAccess) -> AgentUnreachableError:
+    reason = str(cause.reason or "").upper()
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        said = cause.verify_message
+        if "match" in said.lower():
+            remedy = "set -tls-server-name or CONSUL_TLS_SERVER_NAME to a name in its certificate"
+        else:
+            remedy = "set -ca-file or CONSUL_CACERT to the CA that signed it"
+        return told(f"its certificate is not accepted: {said}", remedy, access)
+    if any(known in reason for known in NOT_TLS):
+        return wrong_scheme(access)
+    if any(known in reason for known in CERTIFICATE_WANTED):
+        what = f"it refused the TLS handshake ({reason.lower()})"
+        return told(what, "it may want -client-cert and -client-key of its own CA", access)
+    return told(f"TLS failed: {reason.lower() or cause}", "check the agent's TLS settings", access)
+
+
+def _causes(exc: BaseException) -> Iterator[BaseException]:
+    """*exc* and what it was raised from, at every depth, groups included; nearest first."""
+    waiting: list[BaseException | None] = [exc]
+    seen: set[int] = set()
+    while waiting:
+        current = waiting.pop(0)
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        if isinstance(current, BaseExceptionGroup):
+            waiting.extend(current.exceptions)
+        waiting.extend((current.__cause__, current.__context__))
+
+
+def _last_words(causes: list[BaseException]) -> str:
+    """The nearest cause that says anything, else the name of its kind."""
+    return next((str(cause) for cause in causes if str(cause)), type(causes[0]).__name__)

@@ -1,0 +1,166 @@
+"""HTTP to the agent: the one place that knows the HTTP library and translates its exceptions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+
+from connect_proxy.consul.access import AgentAccess
+from connect_proxy.consul.blocking_query import client_timeout_s
+from connect_proxy.consul.failures import told, unreachable
+from connect_proxy.consul.request import AgentRequest
+from connect_proxy.consul.tls import agent_tls_context
+from connect_proxy.errors import AgentAnswerError, AgentUnreachableError
+from connect_proxy.secret import Secret
+
+CONNECT_TIMEOUT_S: Final = 5.0
+MAX_BODY_BYTES: Final = 64 * 1024 * 1024
+IDLE_CONNECTION_S: Final = 4.0
+"""Below the 5 s after which common servers close idle connections: else a request could meet the
+close under way and fail for nothing."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HttpAnswer:
+    """Status, headers (names in lower case) and the whole body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class HttpTransport:
+    """Connections to one agent over TCP, TLS or a unix socket."""
+
+    def __init__(self, access: AgentAccess) -> None:
+        """Opens no connection. Raises ConfigurationError for unusable certificate files."""
+        self._access = access
+        self._closed = False
+        secured = access.scheme == "https" or _names_certificates(access)
+        context = agent_tls_context(access) if secured else False
+        self._http = httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(
+                verify=context,
+                uds=access.socket_path if access.scheme == "unix" else None,
+                # Every blocking query holds a connection: a bound here would starve the others.
+                limits=httpx.Limits(
+                    max_connections=None,
+                    max_keepalive_connections=16,
+                    keepalive_expiry=IDLE_CONNECTION_S,
+                ),
+            ),
+            # HTTP_PROXY and its kin are for the world outside. The agent is this host's; through
+            # such a proxy the token and the leaf's private key would travel to a third party.
+            trust_env=False,
+        )
+        self._base = _base_url(access)
+        self._extensions = _extensions(access)
+
+    async def exchange(self, request: AgentRequest, *, token: Secret) -> HttpAnswer:
+        """Send *request*, read its whole answer.
+
+        Raises AgentUnreachableError and, where the answer is not HTTP or is too long,
+        AgentAnswerError.
+        """
+        if self._closed:
+            raise self._is_closed()
+        timeout_s = client_timeout_s(request.wait)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._exchange(request, token, timeout_s)
+        except (TimeoutError, httpx.TimeoutException):
+            what = f"no answer to {request.endpoint} within {timeout_s:g} s"
+            raise told(what, "see the agent's log, and what lies between", self._access) from None
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as exc:
+            if self._closed:
+                raise self._is_closed() from exc
+            if isinstance(exc, httpx.RemoteProtocolError):
+                raise self._no_http(exc, request) from exc
+            raise unreachable(exc, self._access) from exc
+
+    async def aclose(self) -> None:
+        """Close every connection; requests under way fail."""
+        self._closed = True
+        await self._http.aclose()
+
+    async def _exchange(self, request: AgentRequest, token: Secret, timeout_s: float) -> HttpAnswer:
+        sent = self._http.build_request(
+            request.method,
+            self._base + request.path,
+            params=dict(request.params),
+            content=None if request.body is None else json.dumps(request.body).encode(),
+            headers=self._headers(request, token),
+            timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
+            extensions=self._extensions,
+        )
+        answer = await self._http.send(sent, stream=True, follow_redirects=False)
+        try:
+            body = await self._body(answer, request)
+        finally:
+            await answer.aclose()
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return HttpAnswer(status=answer.status_code, headers=headers, body=body)
+
+    async def _body(self, answer: httpx.Response, request: AgentRequest) -> bytes:
+        pieces = bytearray()
+        async for piece in answer.aiter_bytes():
+            pieces += piece
+            if len(pieces) > MAX_BODY_BYTES:
+                message = (
+                    f"the answer to {request.endpoint} is longer than '{MAX_BODY_BYTES}' bytes: "
+                    f"check that '{self._access.url}' is a Consul agent"
+                )
+                raise AgentAnswerError(message, status=answer.status_code)
+        return bytes(pieces)
+
+    def _headers(self, request: AgentRequest, token: Secret) -> dict[str, str]:
+        # Compression saves nothing on loopback, and would let a small answer grow without bound.
+        headers = {"Accept-Encoding": "identity", "User-Agent": "connect-proxy"}
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
+        if token:
+            headers["X-Consul-Token"] = token.reveal()
+        if self._access.http_auth:
+            user, _, password = self._access.http_auth.reveal().partition(":")
+            headers["Authorization"] = "Basic " + b64encode(f"{user}:{password}".encode()).decode()
+        return headers
+
+    def _is_closed(self) -> AgentUnreachableError:
+        return told("this client was closed", "make a new one", self._access)
+
+    def _no_http(
+        self, exc: httpx.RemoteProtocolError, request: AgentRequest
+    ) -> AgentUnreachableError | AgentAnswerError:
+        if "disconnected" in str(exc).lower() or "closed" in str(exc).lower():
+            remedy = "it may be restarting; if its port speaks TLS, use https:// in the address"
+            return told(f"it hung up during {request.endpoint}", remedy, self._access)
+        message = (
+            f"the answer to {request.endpoint} at '{self._access.url}' is not HTTP: "
+            "is that the agent's HTTP port (8500), not its gRPC, RPC or serf port?"
+        )
+        return AgentAnswerError(message)
+
+
+def _names_certificates(access: AgentAccess) -> bool:
+    """Wrong files are told even where this address does not need them: they were meant."""
+    return any((access.ca_file, access.ca_path, access.client_cert, access.client_key))
+
+
+def _base_url(access: AgentAccess) -> str:
+    # Over a unix socket the Host header has to be some valid name: current Go servers refuse the
+    # path that older Consul clients sent, so "localhost" it is, as in Consul's own client today.
+    return "http://localhost" if access.scheme == "unix" else access.url
+
+
+def _extensions(access: AgentAccess) -> dict[str, Any]:
+    """The name for SNI and verification where it is not the host; a port on it is not part of it."""
+    name = access.tls_server_name
+    if name.count(":") == 1:
+        name = name.partition(":")[0]
+    return {"sni_hostname": name} if name else {}
