@@ -140,5 +140,9 @@ class BackendError(ConnectProxyError):
         self.hook = hook
 
 
+class ProxyControlError(ConnectProxyError):
+    """A running proxy's control interface does not answer, or refuses what it is asked."""
+
+
 class TransitionError(ConnectProxyError):
     """A state machine was given an event that its table has no arc for: a defect of ours."""

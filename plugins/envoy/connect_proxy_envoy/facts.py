@@ -1,0 +1,160 @@
+"""What is looked up on this host before the bootstrap can be rendered: the only I/O before the start."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from connect_proxy.errors import ConfigurationError, UsageError
+from connect_proxy.plugin_api import ProxyContext
+from connect_proxy_envoy.address import Address, PipeAddress, SocketAddress, resolved
+from connect_proxy_envoy.admin_address import check_free, choose_admin_address
+from connect_proxy_envoy.agent_self import AgentXds, read_agent_xds
+from connect_proxy_envoy.ca_bundle import read_ca_bundle
+from connect_proxy_envoy.grpc_address import WHAT, GrpcChoice, choose_grpc_address
+from connect_proxy_envoy.hot_restart import asks_for_hot_restart
+from connect_proxy_envoy.program import EnvoyProgram, ask_version, find_program
+from connect_proxy_envoy.settings import XDS_AGENT, XDS_LOCAL
+from connect_proxy_envoy.xds_source import XdsSource, choose_xds_source
+
+log = logging.getLogger("connect_proxy.envoy")
+
+DIAL_TIMEOUT_S: Final = 3.0
+_KEY: Final = "envoy"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentGrpc:
+    """The agent's xDS as Envoy is to reach it."""
+
+    address: Address
+    tls: bool
+    ca_pem: str
+    """Empty unless ``tls``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HostFacts:
+    """Everything the pure hooks need beyond the context."""
+
+    xds: XdsSource
+    admin: Address
+    grpc: AgentGrpc | None
+    """None with local xDS."""
+    program: EnvoyProgram | None
+    """None where the bootstrap is only printed."""
+
+    def as_mapping(self) -> Mapping[str, Any]:
+        """For ``ProxyContext.facts``."""
+        return {_KEY: self}
+
+
+def facts_of(context: ProxyContext) -> HostFacts:
+    """What :func:`gather` found for this context."""
+    facts = context.facts[_KEY]
+    assert isinstance(facts, HostFacts)
+    return facts
+
+
+def gather(context: ProxyContext) -> HostFacts:
+    """Find Envoy, the agent's xDS and the admin address.
+
+    Raises MissingProgramError, UsageError, ConfigurationError, ConsulError, RefusedError and
+    PortInUseError. Errors about what is only needed for a start are not raised for ``-bootstrap``.
+    """
+    agent = None if context.agent_self is None else read_agent_xds(context.agent_self)
+    program = None if context.bootstrap_only else _program(context)
+    xds = _xds_source(context, agent, program)
+    admin = _admin(context)
+    grpc = None if xds.is_local else _grpc(context, agent)
+    if grpc is not None and program is not None:
+        _dial(grpc.address)
+    return HostFacts(xds=xds, admin=admin, grpc=grpc, program=program)
+
+
+def _program(context: ProxyContext) -> EnvoyProgram:
+    path = find_program(context.option("envoy-binary"), context.environment)
+    return EnvoyProgram(path=path, version=ask_version(path))
+
+
+def _xds_source(context: ProxyContext, agent: AgentXds | None, program: EnvoyProgram | None) -> XdsSource:
+    """``-bootstrap`` always renders for the agent: what it prints has to work without connect-proxy."""
+    wanted = context.option("xds")
+    if program is None:
+        if wanted == XDS_LOCAL:
+            message = (
+                "-bootstrap prints a configuration for the agent's xDS; with -xds local Envoy needs "
+                "connect-proxy beside it, so leave one of the two out"
+            )
+            raise UsageError(message)
+        return XdsSource(source=XDS_AGENT, reason="-bootstrap was given")
+    chosen = choose_xds_source(
+        wanted, agent, program.version, ignore_compatibility=context.option("ignore-envoy-compatibility")
+    )
+    log.info("xDS by %s: %s", "the agent" if not chosen.is_local else "connect-proxy", chosen.reason)
+    return chosen
+
+
+def _admin(context: ProxyContext) -> Address:
+    """Where the admin API listens. A taken address is an error, unless an older Envoy hands it over."""
+    address = choose_admin_address(context.option("admin-bind"), pick_port=not context.bootstrap_only)
+    if not context.bootstrap_only and not asks_for_hot_restart(context.passthrough):
+        check_free(address)
+        if context.option("admin-bind").endswith(":0"):
+            log.info("Envoy's admin API is on %s", address)
+    return address
+
+
+def _grpc(context: ProxyContext, agent: AgentXds | None) -> AgentGrpc:
+    ca_file, ca_path = context.option("grpc-ca-file"), context.option("grpc-ca-path")
+    choice = choose_grpc_address(
+        context.option("grpc-addr"),
+        agent,
+        http_is_tls=context.agent.scheme == "https",
+        grpc_ca_given=bool(ca_file or ca_path),
+    )
+    guessed = agent is None and not context.option("grpc-addr")
+    level = logging.WARNING if guessed else logging.INFO
+    transport = "TLS" if choice.tls else "plaintext"
+    log.log(level, "the agent's gRPC is %s, %s: %s", choice.address, transport, choice.rule)
+    address = choice.address
+    if isinstance(address, SocketAddress):
+        address = resolved(address, what=WHAT)
+    return AgentGrpc(address=address, tls=choice.tls, ca_pem=_ca_pem(context, choice))
+
+
+def _ca_pem(context: ProxyContext, choice: GrpcChoice) -> str:
+    """The CA of the gRPC port: its own settings, else those of the HTTP API."""
+    file, directory = context.option("grpc-ca-file"), context.option("grpc-ca-path")
+    settings = "-grpc-ca-file, -grpc-ca-path"
+    if choice.tls and not (file or directory):
+        file, directory, settings = context.agent.ca_file, context.agent.ca_path, "-ca-file, -ca-path"
+    pem = read_ca_bundle(file=file, directory=directory, settings=settings)
+    if not choice.tls:
+        return ""
+    if not pem:
+        message = (
+            f"gRPC to the agent is TLS ({choice.rule}) but no CA certificate is given; "
+            "give one with -grpc-ca-file, -grpc-ca-path, -ca-file or -ca-path"
+        )
+        raise ConfigurationError(message)
+    return pem
+
+
+def _dial(address: Address) -> None:
+    """Say early that nothing listens where Envoy is sent to. No error: the agent may come later."""
+    family = socket.AF_UNIX if isinstance(address, PipeAddress) else socket.AF_INET
+    if isinstance(address, SocketAddress) and ":" in address.host:
+        family = socket.AF_INET6
+    target = address.path if isinstance(address, PipeAddress) else (address.host, address.port)
+    with socket.socket(family, socket.SOCK_STREAM) as connection:
+        connection.settimeout(DIAL_TIMEOUT_S)
+        try:
+            connection.connect(target)
+        except OSError as exc:
+            log.warning(
+                "nothing answers at the agent's gRPC address %s (%s); Envoy will keep trying", address, exc
+            )

@@ -1,0 +1,50 @@
+"""The hooks of the ``envoy`` backend. Each delegates to a module of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from connect_proxy.plugin_api import Launch, ProxyContext, ProxyProcess, RenderedConfig, Setting, hookimpl
+from connect_proxy_envoy.settings import SETTINGS
+
+if TYPE_CHECKING:
+    from connect_proxy.plugin_api import Supervision
+
+
+@hookimpl
+def backend_options() -> Sequence[Setting]:
+    """The options of ``consul connect envoy`` that concern a sidecar, and our own."""
+    return SETTINGS
+
+
+@hookimpl
+def gather_facts(context: ProxyContext) -> Mapping[str, Any]:
+    """Envoy, its version, the agent's xDS, the admin address."""
+    from connect_proxy_envoy.facts import gather
+
+    return gather(context).as_mapping()
+
+
+@hookimpl
+def render_config(context: ProxyContext) -> RenderedConfig:
+    """Envoy's bootstrap."""
+    from connect_proxy_envoy.bootstrap import render
+
+    return render(context)
+
+
+@hookimpl
+def launch(context: ProxyContext, config: RenderedConfig) -> Launch:
+    """Envoy in our place (agent's xDS) or as a child beside our xDS server (local)."""
+    from connect_proxy_envoy.launching import launch as launch_envoy
+
+    return launch_envoy(context, config)
+
+
+@hookimpl
+def supervise(context: ProxyContext, process: ProxyProcess) -> Supervision:
+    """By Envoy's admin API."""
+    from connect_proxy_envoy.supervision import supervision
+
+    return supervision(context, process)

@@ -1,0 +1,103 @@
+"""How to look after a running Envoy: by its admin API."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from connect_proxy.errors import ProxyControlError
+from connect_proxy.plugin_api import ProxyContext, ProxyProcess, Supervision
+from connect_proxy_envoy.admin_client import AdminClient
+from connect_proxy_envoy.facts import facts_of
+
+POLL_S: Final = 0.1
+DRAIN_LISTENERS: Final = "/drain_listeners?inboundonly&graceful&skip_exit"
+"""``skip_exit``: from 1.37 on Envoy would leave by itself, and with it the egress."""
+ACTIVE_INBOUND: Final = r"^listener\..*\.downstream_cx_active$"
+
+_LEVELS: Final = {"TRACE": "trace", "DEBUG": "debug", "INFO": "info", "WARN": "warning", "ERROR": "error"}
+_SIGNALS: Final = {
+    signal.SIGKILL: "Envoy was killed (SIGKILL): most often out of memory, the kernel's log tells",
+    signal.SIGSEGV: "Envoy crashed (segmentation fault); its stack trace is in its log",
+    signal.SIGABRT: "Envoy gave up on a failed assertion or a lack of memory; the reason is in its log",
+    signal.SIGBUS: "Envoy crashed (bus error): most often a full disk behind /dev/shm",
+    signal.SIGILL: "Envoy needs processor instructions that this machine has not",
+}
+
+
+def supervision(context: ProxyContext, process: ProxyProcess) -> Supervision:
+    """Readiness, drain, log level and state of the Envoy just started."""
+    del process
+    envoy = Envoy(AdminClient(facts_of(context).admin))
+    return Supervision(
+        is_ready=envoy.is_ready,
+        drain=envoy.drain,
+        drain_timeout_s=context.option("drain-time"),
+        set_log_level=envoy.set_log_level,
+        reopen_logs=envoy.reopen_logs,
+        status=envoy.status,
+        explain_exit=explain_exit,
+    )
+
+
+class Envoy:
+    """A running Envoy, behind its admin API."""
+
+    def __init__(self, admin: AdminClient) -> None:
+        self._admin = admin
+
+    async def is_ready(self) -> bool:
+        """Whether Envoy has all its configuration and is not draining."""
+        return await asyncio.to_thread(self._admin.is_ready)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Leave the mesh: fail health checks, refuse new inbound, wait for the last connection.
+
+        Outbound goes on: the application may still need its upstreams to finish. Returns when no
+        inbound connection is left or after *timeout_s*. Raises ProxyControlError if Envoy does not answer.
+        """
+        deadline = time.monotonic() + timeout_s
+        await asyncio.to_thread(self._admin.post, "/healthcheck/fail")
+        await asyncio.to_thread(self._admin.post, DRAIN_LISTENERS)
+        while time.monotonic() < deadline:
+            if await asyncio.to_thread(self._inbound_connections) == 0:
+                return
+            await asyncio.sleep(POLL_S)
+
+    async def set_log_level(self, level: str) -> None:
+        """Set the level of all of Envoy's loggers."""
+        await asyncio.to_thread(self._admin.post, f"/logging?level={_LEVELS[level.upper()]}")
+
+    async def reopen_logs(self) -> None:
+        """After log rotation."""
+        await asyncio.to_thread(self._admin.post, "/reopen_logs")
+
+    async def status(self) -> Mapping[str, Any]:
+        """Envoy's version, state and xDS connection."""
+        try:
+            info = await asyncio.to_thread(self._admin.server_info)
+            xds = await asyncio.to_thread(self._admin.statistics, r"^(control_plane|cluster_manager)\.")
+        except ProxyControlError as exc:
+            return {"state": "unreachable", "error": str(exc)}
+        return {"state": info.get("state"), "version": info.get("version"), "statistics": xds}
+
+    def _inbound_connections(self) -> int:
+        """Open connections of the public listener. An Envoy that is gone has none."""
+        try:
+            active = self._admin.statistics(ACTIVE_INBOUND)
+        except ProxyControlError:
+            return 0
+        return sum(value for name, value in active.items() if "admin" not in name)
+
+
+def explain_exit(status: int) -> str:
+    """A sentence for *status* (negative: by that signal), empty if there is nothing to add."""
+    if status >= 0:
+        return ""
+    try:
+        return _SIGNALS.get(signal.Signals(-status), "")
+    except ValueError:
+        return ""

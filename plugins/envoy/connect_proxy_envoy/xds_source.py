@@ -1,0 +1,65 @@
+"""Who configures Envoy, the agent or connect-proxy: the decision and its reason. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from connect_proxy.errors import RefusedError
+from connect_proxy_envoy.agent_self import AgentXds
+from connect_proxy_envoy.settings import XDS_AGENT, XDS_AUTO, XDS_LOCAL
+from connect_proxy_envoy.version import Version, is_supported
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class XdsSource:
+    """``agent`` or ``local``, and why."""
+
+    source: str
+    reason: str
+
+    @property
+    def is_local(self) -> bool:
+        """Whether connect-proxy serves xDS itself."""
+        return self.source == XDS_LOCAL
+
+
+def choose_xds_source(
+    wanted: str, agent: AgentXds | None, envoy: Version, *, ignore_compatibility: bool
+) -> XdsSource:
+    """The source for ``-xds`` *wanted*.
+
+    *agent* is None where the token may not read agent/self. Raises RefusedError where ``-xds agent``
+    was asked for and the agent does not support this Envoy.
+    """
+    if wanted == XDS_LOCAL:
+        return XdsSource(source=XDS_LOCAL, reason="-xds local was given")
+    objection = _objection(agent, envoy, ignore_compatibility=ignore_compatibility)
+    if wanted == XDS_AUTO and objection:
+        return XdsSource(source=XDS_LOCAL, reason=objection)
+    if agent is not None and not ignore_compatibility and not is_supported(envoy, agent.supported_envoys):
+        message = (
+            f"Envoy {envoy} is not supported by this Consul agent, which lists "
+            f"{', '.join(agent.supported_envoys)}; use -xds local, which serves any Envoy, "
+            "or -ignore-envoy-compatibility"
+        )
+        raise RefusedError(message)
+    if wanted == XDS_AGENT:
+        return XdsSource(source=XDS_AGENT, reason="-xds agent was given")
+    if agent is None:
+        reason = "agent/self may not be read with this token (agent:read)"
+        return XdsSource(source=XDS_AGENT, reason=reason)
+    return XdsSource(source=XDS_AGENT, reason=f"the agent serves xDS v3 and supports Envoy {envoy}")
+
+
+def _objection(agent: AgentXds | None, envoy: Version, *, ignore_compatibility: bool) -> str:
+    """Why the agent's xDS cannot serve *envoy*; empty if nothing speaks against it."""
+    if agent is None:
+        return ""
+    if not agent.serves_v3:
+        if agent.is_off:
+            return "the agent has gRPC disabled"
+        consul = agent.consul_version or "of unknown version"
+        return f"Consul {consul} is not known to serve xDS v3, which Envoy {envoy} speaks"
+    if not ignore_compatibility and not is_supported(envoy, agent.supported_envoys):
+        return f"the agent supports Envoy {', '.join(agent.supported_envoys)}, this is {envoy}"
+    return ""
