@@ -94,3 +94,28 @@ class Backoff:
     def delay_s(self, random: float) -> float:
         """The delay, with *random* (0 <= random < 1) choosing within its upper half."""
         return self.longest_delay_s * (0.5 + random / 2)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """Bounds how often one query is asked, however often it is answered. Immutable.
+
+    A blocking query that is answered at once, again and again (a busy catalog, an agent or a proxy
+    between that ignores ``index``) would keep both sides busy. ``burst`` questions are free, then
+    ``per_second`` are earned.
+    """
+
+    burst: int = 16
+    per_second: float = 4.0
+    spent: float = 0.0
+    at: float = 0.0
+
+    def asked(self, now: float) -> Pace:
+        """After one more question at *now* (monotonic seconds)."""
+        earned = max(0.0, now - self.at) * self.per_second
+        return replace(self, spent=max(0.0, self.spent - earned) + 1, at=now)
+
+    @property
+    def pause_s(self) -> float:
+        """How long to wait before the next question."""
+        return max(0.0, self.spent - self.burst) / self.per_second
