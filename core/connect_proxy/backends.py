@@ -7,6 +7,7 @@ the installed extensions), in a fresh PluginManager, so a broken stranger harms 
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import os
 import subprocess
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         Supervision,
     )
 
+OWN_DISTRIBUTION = "connect-proxy"
 BACKENDS_GROUP = "connect_proxy.backends"
 EXTENSIONS_GROUP = "connect_proxy.extensions"
 EXTENSIONS_VARIABLE = "CONNECT_PROXY_EXTENSIONS"
@@ -48,7 +50,8 @@ class InstalledBackend:
     version: str
     module: str
     state: str
-    """``installed``; ``ambiguous`` if the name is taken twice; once checked, ``ok`` or ``broken``."""
+    """``installed``; ``shadowed`` by a backend of our own, ``ambiguous`` if strangers share the name;
+    once checked, ``ok`` or ``broken``."""
     reason: str = ""
 
 
@@ -126,21 +129,30 @@ class Backend:
 
 def installed_backends() -> tuple[InstalledBackend, ...]:
     """All installed backends, sorted by name, without importing any."""
-    found = []
-    for name, points in sorted(_discover(BACKENDS_GROUP).items()):
-        reason = f"the name is taken by {_owners(points)}" if len(points) > 1 else ""
-        found += [
-            InstalledBackend(
-                name=name,
-                distribution=_distribution(point)[0],
-                version=_distribution(point)[1],
-                module=point.value,
-                state="ambiguous" if reason else "installed",
-                reason=reason,
-            )
-            for point in points
-        ]
-    return tuple(found)
+    return tuple(
+        _installed(name, point, points)
+        for name, points in sorted(_discover(BACKENDS_GROUP).items())
+        for point in points
+    )
+
+
+def _installed(name: str, point: EntryPoint, points: Sequence[EntryPoint]) -> InstalledBackend:
+    chosen = _preferred(points)
+    if point is chosen:
+        state, reason = "installed", ""
+    elif chosen is not None:
+        state, reason = "shadowed", f"{name!r} is a backend of {OWN_DISTRIBUTION} itself; choose another name"
+    else:
+        state, reason = "ambiguous", f"the name is taken by {_owners(points)}"
+    distribution, version = _distribution(point)
+    return InstalledBackend(
+        name=name,
+        distribution=distribution,
+        version=version,
+        module=point.value,
+        state=state,
+        reason=reason,
+    )
 
 
 def checked_backends() -> tuple[InstalledBackend, ...]:
@@ -149,7 +161,7 @@ def checked_backends() -> tuple[InstalledBackend, ...]:
 
 
 def _checked(backend: InstalledBackend) -> InstalledBackend:
-    if backend.state == "ambiguous":
+    if backend.state != "installed":
         return backend
     command = [sys.executable, "-m", "connect_proxy.backends", backend.name]
     try:
@@ -165,14 +177,7 @@ def _checked(backend: InstalledBackend) -> InstalledBackend:
     except subprocess.TimeoutExpired:
         reason = f"loading it took longer than {CHECK_TIMEOUT_S:g} s"
     last_line = reason.splitlines()[-1] if reason else ""
-    return InstalledBackend(
-        name=backend.name,
-        distribution=backend.distribution,
-        version=backend.version,
-        module=backend.module,
-        state="broken" if reason else "ok",
-        reason=last_line,
-    )
+    return dataclasses.replace(backend, state="broken" if reason else "ok", reason=last_line)
 
 
 def _discover(group: str) -> dict[str, list[EntryPoint]]:
@@ -224,10 +229,18 @@ def _only(name: str) -> EntryPoint:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         message = f"no backend is named {name!r}; installed are {', '.join(sorted(known)) or 'none'}{hint}"
         raise UnknownBackendError(message)
-    if len(points) > 1:
+    chosen = _preferred(points)
+    if chosen is None:
         message = f"several installed backends are named {name!r}: {_owners(points)}; keep one of them"
         raise BackendLoadError(message)
-    return points[0]
+    return chosen
+
+
+def _preferred(points: Sequence[EntryPoint]) -> EntryPoint | None:
+    """The one that a name means: the only one, or our own, so that no stranger can take its place."""
+    own = [point for point in points if _distribution(point)[0] == OWN_DISTRIBUTION]
+    candidates = own or points
+    return candidates[0] if len(candidates) == 1 else None
 
 
 def _culprit(what: str, point: EntryPoint) -> str:

@@ -1,0 +1,6 @@
+from connect_proxy.plugin_api import hookimpl
+
+
+@hookimpl
+def render_confg(context):
+    return None
