@@ -141,7 +141,10 @@ def _installed(name: str, point: EntryPoint, points: Sequence[EntryPoint]) -> In
     if point is chosen:
         state, reason = "installed", ""
     elif chosen is not None:
-        state, reason = "shadowed", f"{name!r} is a backend of {OWN_DISTRIBUTION} itself; choose another name"
+        state, reason = (
+            "shadowed",
+            f"{name!r} is a backend of {OWN_DISTRIBUTION} itself; choose another name",
+        )
     else:
         state, reason = "ambiguous", f"the name is taken by {_owners(points)}"
     distribution, version = _distribution(point)
