@@ -32,8 +32,19 @@ CONSUL_SUITE: Final = "bullseye"
 ENVOY_VERSIONS: Final = ("1.36", "1.37", "1.38", "1.39", "1.40")
 
 _DEBIAN_RELEASES: Final = frozenset(
-    ["buster", "bullseye", "bookworm", "trixie", "forky", "sid"]
-    + ["oldoldstable", "oldstable", "stable", "testing", "unstable"]
+    [
+        "buster",
+        "bullseye",
+        "bookworm",
+        "trixie",
+        "forky",
+        "sid",
+        "oldoldstable",
+        "oldstable",
+        "stable",
+        "testing",
+        "unstable",
+    ]
 )
 _KEYRINGS: Final = Path("/usr/share/keyrings")
 

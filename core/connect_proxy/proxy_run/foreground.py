@@ -186,7 +186,7 @@ class Foreground:
     def _asked_to_reload(self) -> None:
         log.info("SIGHUP: reading the token again, reloading what can be reloaded")
         if self._watcher is not None:
-            self._watcher.reload_token()
+            self._watcher.refresh()
         supervision = self._current_supervision()
         if supervision is not None and supervision.reload is not None:
             self._keep(supervision.reload())

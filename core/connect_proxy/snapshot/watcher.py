@@ -100,6 +100,11 @@ class SnapshotWatcher:
             self._tasks.clear()
             self._snapshots.end()
 
+    def refresh(self) -> None:
+        """Read the token file again if it changed, and ask at once whatever waits to be asked again."""
+        self._token.refresh()
+        self._nudge.all()
+
     # ------------------------------------------------------------ which queries
 
     def _follow(self, tasks: asyncio.TaskGroup) -> None:

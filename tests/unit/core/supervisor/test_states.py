@@ -22,7 +22,7 @@ def test_a_stop_can_be_asked_for_in_every_state(state: State) -> None:
     assert Event.STOP_NOW in TRANSITIONS[state]
 
 
-@pytest.mark.parametrize("state", sorted(ALIVE_STATES, key=lambda state: state.value))
+@pytest.mark.parametrize("state", [state for state in State if state in ALIVE_STATES])
 def test_a_living_process_can_end_in_every_state(state: State) -> None:
     ends = {Event.GONE} if state in BEING_STOPPED_STATES else {Event.CRASHED, Event.ENDED_WELL}
     assert ends <= set(TRANSITIONS[state])
