@@ -9,6 +9,7 @@ sidecar is the way in.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -38,8 +39,9 @@ class Web(BaseHTTPRequestHandler):
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Length", str(wanted))
         self.end_headers()
-        while wanted > 0:
-            wanted -= self.wfile.write(BLOCK[: min(wanted, len(BLOCK))])
+        with suppress(ConnectionError):  # the client has seen enough
+            while wanted > 0:
+                wanted -= self.wfile.write(BLOCK[: min(wanted, len(BLOCK))])
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: the demo's own words are on the terminal."""
