@@ -120,6 +120,17 @@ class WrongKindError(RegistrationError):
     """The registration is there but is no sidecar proxy."""
 
 
+# ---------------------------------------------------------------- the mesh
+
+
+class PeerRefusedError(ConnectProxyError):
+    """A peer's certificate carries no identity that is accepted. ``reason`` is a word for counting."""
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 # ---------------------------------------------------------------- backends
 
 

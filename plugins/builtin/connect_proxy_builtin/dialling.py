@@ -1,0 +1,74 @@
+"""Opening outgoing sockets without waiting."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import os
+import socket
+from typing import Final
+
+from connect_proxy_builtin.policy import SocketAddress
+
+IN_PROGRESS: Final = frozenset({errno.EINPROGRESS, errno.EINTR, errno.EALREADY})
+
+
+def dial(
+    address: SocketAddress, *, keepalive_s: float = 0.0, user_timeout_s: float = 0.0
+) -> tuple[socket.socket, bool]:
+    """A connecting socket and whether it is connected already. Raises OSError.
+
+    Host names are looked up by the system's resolver, which may take its time: addresses in Consul
+    are IP addresses nearly always.
+    """
+    if address.path:
+        family, target = socket.AF_UNIX, address.path
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        return _connect(sock, target)
+    family, tcp_target = _resolved(address)
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        tune(sock, keepalive_s=keepalive_s, user_timeout_s=user_timeout_s)
+    except OSError:
+        sock.close()
+        raise
+    return _connect(sock, tcp_target)
+
+
+def _connect(sock: socket.socket, target: object) -> tuple[socket.socket, bool]:
+    sock.setblocking(False)
+    error = sock.connect_ex(target)  # type: ignore[arg-type]
+    if error and error not in IN_PROGRESS:
+        sock.close()
+        raise OSError(error, _text(error))
+    return sock, not error
+
+
+def _text(error: int) -> str:
+    if error == errno.EAGAIN:
+        return "its queue of waiting connections is full"
+    return os.strerror(error)
+
+
+def _resolved(address: SocketAddress) -> tuple[socket.AddressFamily, tuple[object, ...]]:
+    with contextlib.suppress(ValueError):
+        version = ipaddress.ip_address(address.host).version
+        family = socket.AF_INET6 if version == 6 else socket.AF_INET
+        return family, (address.host, address.port)
+    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    return found[0][0], found[0][4]
+
+
+def tune(sock: socket.socket, *, keepalive_s: float, user_timeout_s: float) -> None:
+    """No delay for small writes; find out about peers that are gone. A listener hands these on (Linux)."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if keepalive_s:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        idle = max(1, round(keepalive_s))
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, idle // 3))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
+    if user_timeout_s and hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(user_timeout_s * 1000))

@@ -1,0 +1,158 @@
+"""The listening sockets that are wanted, against those that are open: applied as a difference."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from connect_proxy.errors import ConfigurationError, PortInUseError
+from connect_proxy_builtin.binding import listen
+from connect_proxy_builtin.messages import CloseListener, OpenListener, Order
+from connect_proxy_builtin.policy import ConnectionLimits, PlanePolicy, SocketAddress
+
+log = logging.getLogger("connect_proxy.builtin")
+
+PUBLIC = ""
+"""The name of the public listener; upstream listeners are named by their upstream's id."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """One listener as it should be."""
+
+    name: str
+    address: SocketAddress
+    limits: ConnectionLimits
+
+    @property
+    def what(self) -> str:
+        """For messages."""
+        return f"upstream {self.name!r}" if self.name else "public listener"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Open:
+    """One listener as it is."""
+
+    key: str
+    wanted: Wanted
+    sock: socket.socket
+
+
+def wanted_listeners(policy: PlanePolicy) -> dict[str, Wanted]:
+    """What *policy* asks for, by name. An upstream without port and path is skipped: it has none."""
+    wanted = {
+        upstream.id: Wanted(name=upstream.id, address=upstream.listen, limits=upstream.limits)
+        for upstream in policy.upstreams
+        if upstream.listen.port or upstream.listen.path
+    }
+    if policy.public is not None:
+        wanted[PUBLIC] = Wanted(name=PUBLIC, address=policy.public, limits=policy.inbound.limits)
+    return wanted
+
+
+class Listeners:
+    """Opens and closes; every worker accepts on all of them."""
+
+    def __init__(self, workers: Sequence[Callable[[Order], None]]) -> None:
+        """*workers*: how each worker is told."""
+        self._workers = tuple(workers)
+        self._wanted: dict[str, Wanted] = {}
+        self._open: dict[str, Open] = {}
+        self._failures: dict[str, str] = {}
+        self._serial = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that is wanted is open, where it is wanted."""
+        return not self._missing()
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """By listener name: why it could not be opened."""
+        return dict(self._failures)
+
+    def addresses(self) -> dict[str, str]:
+        """By listener name: where it really listens."""
+        return {name: _bound_address(each.sock) for name, each in self._open.items()}
+
+    def apply(self, wanted: Mapping[str, Wanted]) -> dict[str, ConfigurationError | PortInUseError]:
+        """Close what is not wanted, open what is missing. What could not be opened, by name."""
+        self._wanted = dict(wanted)
+        for name in [name for name in self._open if name not in wanted]:
+            self.close(name)
+        return self.retry()
+
+    def retry(self) -> dict[str, ConfigurationError | PortInUseError]:
+        """Open what is missing. An old address is given up once the new one is open."""
+        missing = self._missing()
+        for wanted in missing:
+            # Two upstreams may have swapped their ports: who is leaving an address lets go of it first.
+            for leaving in [each.name for each in missing if each.name != wanted.name]:
+                if leaving in self._open and self._open[leaving].wanted.address == wanted.address:
+                    self.close(leaving)
+        failed = {wanted.name: exc for wanted in missing if (exc := self._try(wanted)) is not None}
+        for name, exc in failed.items():
+            if self._failures.get(name) != str(exc):
+                log.error("%s; it is tried again every few seconds", exc)
+        self._failures = {name: str(exc) for name, exc in failed.items()}
+        return failed
+
+    def _missing(self) -> list[Wanted]:
+        return [
+            wanted
+            for name, wanted in self._wanted.items()
+            if name not in self._open or self._open[name].wanted.address != wanted.address
+        ]
+
+    def _try(self, wanted: Wanted) -> PortInUseError | ConfigurationError | None:
+        try:
+            sock = listen(wanted.address, wanted.limits, what=wanted.what)
+        except (PortInUseError, ConfigurationError) as exc:
+            return exc
+        self.close(wanted.name)
+        self._serial += 1
+        opened = Open(key=f"{self._serial} {wanted.name}", wanted=wanted, sock=sock)
+        self._open[wanted.name] = opened
+        for post in self._workers:
+            post(
+                OpenListener(
+                    key=opened.key,
+                    descriptor=os.dup(sock.fileno()),
+                    family=sock.family,
+                    upstream_id=wanted.name,
+                )
+            )
+        log.info("%s listens on %s", wanted.what, _bound_address(sock))
+        return None
+
+    def close(self, name: str) -> None:
+        """Stop accepting there, if it is open. What already waits is still served."""
+        opened = self._open.pop(name, None)
+        if opened is None:
+            return
+        for post in self._workers:
+            post(CloseListener(key=opened.key))
+        opened.sock.close()
+        path = opened.wanted.address.path
+        if path and self._wanted.get(name, opened.wanted).address.path != path:
+            Path(path).unlink(missing_ok=True)
+
+    def close_all(self) -> None:
+        """Stop accepting anywhere, for good."""
+        for name, opened in list(self._open.items()):
+            self.close(name)
+            if opened.wanted.address.path:
+                Path(opened.wanted.address.path).unlink(missing_ok=True)
+        self._wanted = {}
+
+
+def _bound_address(sock: socket.socket) -> str:
+    name = sock.getsockname()
+    if isinstance(name, str | bytes):
+        return f"unix://{os.fsdecode(name)}"
+    return str(SocketAddress(host=name[0], port=name[1]))

@@ -1,0 +1,239 @@
+"""The application's connection to an upstream: choose an instance, dial, handshake, check who it is."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from typing import Final
+
+from connect_proxy.errors import PeerRefusedError
+from connect_proxy_builtin.balancer import Instance
+from connect_proxy_builtin.connection_states import OUTBOUND, Event, State, after
+from connect_proxy_builtin.dialling import dial
+from connect_proxy_builtin.messages import Say
+from connect_proxy_builtin.policy import SocketAddress
+from connect_proxy_builtin.poller import IN, OUT
+from connect_proxy_builtin.relay import Relay, cause
+from connect_proxy_builtin.timers import Timer
+from connect_proxy_builtin.tls_channel import TlsChannel
+from connect_proxy_builtin.tls_contexts import TlsGeneration
+from connect_proxy_builtin.worker_state import UpstreamState, WorkerState
+
+MAX_TRIES: Final = 3
+
+
+class Outbound:
+    """One accepted connection of an upstream's listener."""
+
+    __slots__ = (
+        "_app",
+        "_channel",
+        "_instance",
+        "_peer_sock",
+        "_relay",
+        "_state",
+        "_timer",
+        "_tls",
+        "_tried",
+        "_upstream",
+        "_world",
+    )
+
+    def __init__(
+        self, world: WorkerState, app: socket.socket, *, tls: TlsGeneration, upstream: UpstreamState
+    ) -> None:
+        self._world, self._app, self._tls, self._upstream = world, app, tls, upstream
+        self._state = State.CHOOSING
+        self._tried: list[Instance] = []
+        self._instance: Instance | None = None
+        self._peer_sock: socket.socket | None = None
+        self._channel: TlsChannel | None = None
+        self._relay: Relay | None = None
+        self._timer: Timer | None = None
+        world.open.add(self)
+        upstream.open += 1
+        world.counters["outbound_open"] += 1
+        world.counters["outbound_accepted"] += 1
+        # Nothing is read yet: what the application says waits in the kernel. Resets are still seen.
+        world.reactor.watch(app.fileno(), 0, self._on_app)
+
+    def __repr__(self) -> str:
+        return f"<Outbound {self._state.value}: {self._upstream.policy.id}>"
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        return self._state
+
+    def choose(self) -> None:
+        """Dial the next instance; give up when there is none, or after a few."""
+        upstream, now = self._upstream, self._world.reactor.now
+        instance = None
+        if len(self._tried) < MAX_TRIES:
+            instance = upstream.balancer.choose(now=now, tried=self._tried)
+        if instance is None:
+            kind = "all_failed" if self._tried else "no_healthy_instance"
+            self._give_up(kind, self._why())
+            return
+        self._tried.append(instance)
+        self._instance = instance
+        instance.open += 1
+        self._state = after(OUTBOUND, self._state, Event.CHOSEN)
+        self._dial(instance)
+
+    def _why(self) -> str:
+        if self._tried:
+            return "tried " + ", ".join(str(instance.target) for instance in self._tried)
+        if not self._upstream.policy.known:
+            return "Consul has not said yet what is behind it"
+        return "no healthy instance"
+
+    def _dial(self, instance: Instance) -> None:
+        policy, reactor = self._upstream.policy, self._world.reactor
+        self._timer = reactor.call_later(policy.connect_timeout_s, self._late)
+        target = instance.target
+        try:
+            self._peer_sock, connected = dial(
+                SocketAddress(host=target.address, port=target.port),
+                keepalive_s=policy.limits.keepalive_s,
+                user_timeout_s=policy.limits.user_timeout_s,
+            )
+        except OSError as exc:
+            self._failed("connect_failed", cause(exc))
+            return
+        reactor.watch(self._peer_sock.fileno(), OUT, self._on_dialled)
+        if connected:
+            self._on_dialled(OUT)
+
+    def _on_dialled(self, _mask: int) -> None:
+        assert self._peer_sock is not None
+        assert self._instance is not None
+        error = self._peer_sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            self._failed("connect_failed", os.strerror(error))
+            return
+        self._state = after(OUTBOUND, self._state, Event.CONNECTED)
+        self._channel = TlsChannel(self._peer_sock, self._tls.client, server_side=False)
+        self._world.reactor.rewatch(self._peer_sock.fileno(), IN, self._on_handshake)
+        self._shake(self._channel)
+
+    def _on_handshake(self, _mask: int) -> None:
+        assert self._channel is not None
+        try:
+            count = self._channel.receive(self._world.reactor.wire)
+        except OSError as exc:
+            self._failed("handshake_failed", cause(exc))
+            return
+        if count == 0:
+            self._failed("handshake_failed", "the peer left during the handshake")
+        elif count > 0 or self._channel.unsent:
+            self._shake(self._channel)
+
+    def _shake(self, channel: TlsChannel) -> None:
+        try:
+            done = channel.handshake()
+        except OSError as exc:
+            self._failed("handshake_failed", cause(exc))
+            return
+        wanted = IN | OUT if channel.unsent else IN
+        self._world.reactor.poller.modify(channel.sock.fileno(), wanted)
+        if done:
+            self._identify(channel)
+
+    def _identify(self, channel: TlsChannel) -> None:
+        """The peer must be the service that was asked for, whatever address it has."""
+        assert self._instance is not None
+        self._world.counters["outbound_handshakes"] += 1
+        expected = self._instance.target.expected_uri
+        try:
+            peer = self._tls.identities.check(channel.session.getpeercert(binary_form=True))
+        except PeerRefusedError as exc:
+            self._failed("wrong_identity", str(exc))
+            return
+        if peer.normal_uri != expected:
+            self._failed("wrong_identity", f"it proved to be {peer.uri!r}, expected {expected!r}")
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._upstream.balancer.succeeded(self._instance)
+        self._state = after(OUTBOUND, self._state, Event.IDENTIFIED)
+        self._relay = Relay(
+            self._world.reactor,
+            self._app,
+            channel,
+            self._relayed,
+            idle_timeout_s=self._upstream.policy.limits.idle_timeout_s,
+        )
+        self._relay.start()
+
+    # ------------------------------------------------------------ ends
+
+    def _on_app(self, _mask: int) -> None:
+        """Only errors and hang-ups are watched for: the application gave up waiting."""
+        self._world.counters["outbound_refused.application_left"] += 1
+        self._release()
+        self._over()
+
+    def _late(self) -> None:
+        self._timer = None
+        self._failed("timeout", "timed out within connect_timeout_ms")
+
+    def _failed(self, kind: str, why: str) -> None:
+        """This instance did not do: avoid it, try another."""
+        assert self._instance is not None
+        upstream, instance = self._upstream, self._instance
+        text = f"upstream {upstream.policy.id!r}: {instance.target} failed: {why}"
+        self._world.tell(Say(level=logging.WARNING, text=text, kind=f"{kind} {upstream.policy.id}"))
+        self._world.counters[f"outbound_attempts_failed.{kind}"] += 1
+        upstream.balancer.failed(instance, now=self._world.reactor.now)
+        self._release()
+        self._state = after(OUTBOUND, self._state, Event.FAILED)
+        self.choose()
+
+    def _release(self) -> None:
+        """Let go of the instance that was tried."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._instance is not None:
+            self._instance.open -= 1
+            self._instance = None
+        if self._peer_sock is not None and self._relay is None:
+            self._world.reactor.dispose(self._peer_sock)
+        self._peer_sock = self._channel = None
+
+    def _give_up(self, kind: str, why: str) -> None:
+        text = f"upstream {self._upstream.policy.id!r}: closed the application's connection: {why}"
+        self._world.tell(Say(level=logging.ERROR, text=text, kind=f"{kind} {self._upstream.policy.id}"))
+        self._world.counters[f"outbound_refused.{kind}"] += 1
+        self._over()
+
+    def abort(self, reason: str) -> None:
+        """Close at once."""
+        if self._state is State.CLOSED:
+            return
+        if self._relay is not None:
+            self._relay.abort(reason)
+            return
+        self._world.counters[f"outbound_refused.{reason}"] += 1
+        self._release()
+        self._over()
+
+    def _relayed(self, reason: str) -> None:
+        assert self._relay is not None
+        counters = self._world.counters
+        counters["outbound_bytes_sent"] += self._relay.from_app
+        counters["outbound_bytes_received"] += self._relay.to_app
+        counters["outbound_ended" if not reason else "outbound_cut"] += 1
+        self._release()
+        self._over()
+
+    def _over(self) -> None:
+        self._state = after(OUTBOUND, self._state, Event.CLOSE)
+        if self._relay is None:
+            self._world.reactor.dispose(self._app)
+        self._relay = None
+        self._upstream.open -= 1
+        self._world.open.discard(self)
+        self._world.counters["outbound_open"] -= 1
+        self._world.changed()

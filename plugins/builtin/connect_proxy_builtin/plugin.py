@@ -1,0 +1,71 @@
+"""The hooks of the ``builtin`` backend. What they decide is in ``rendering`` and ``proxy``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from connect_proxy.plugin_api import (
+    InProcessLaunch,
+    ProxyContext,
+    ProxyProcess,
+    RenderedConfig,
+    Setting,
+    Supervision,
+    Type,
+    hookimpl,
+)
+from connect_proxy_builtin.rendering import effective_configuration
+
+
+@hookimpl
+def backend_options() -> Sequence[Setting]:
+    """What only this proxy can be told on the command line."""
+    return (
+        Setting(
+            name="drain-time",
+            type=Type.DURATION,
+            default=10.0,
+            help="How long running connections may finish after a stop signal (builtin proxy).",
+            metavar="DURATION",
+        ),
+    )
+
+
+@hookimpl
+def render_config(context: ProxyContext) -> RenderedConfig:
+    """Every value in force, defaults included."""
+    return RenderedConfig(document=effective_configuration(context.registration))
+
+
+@hookimpl
+def launch(context: ProxyContext, config: RenderedConfig) -> InProcessLaunch:
+    """The proxy itself, inside connect-proxy."""
+    from connect_proxy_builtin.proxy import BuiltinProxy
+
+    return InProcessLaunch(proxy=BuiltinProxy())
+
+
+@hookimpl
+def supervise(context: ProxyContext, process: ProxyProcess) -> Supervision:
+    """The proxy answers for itself."""
+    proxy = process.proxy
+    if proxy is None:
+        return Supervision()
+
+    async def is_ready() -> bool:
+        return proxy.is_ready()
+
+    async def status() -> Mapping[str, Any]:
+        return proxy.status()
+
+    async def set_log_level(level: str) -> None:
+        proxy.set_log_level(level)
+
+    return Supervision(
+        is_ready=is_ready,
+        drain=proxy.drain,
+        drain_timeout_s=context.option("drain-time"),
+        status=status,
+        set_log_level=set_log_level,
+    )

@@ -1,0 +1,199 @@
+"""The built-in proxy: follows the snapshots, decides, keeps the data plane in step. Moves no byte."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from connect_proxy.errors import ConfigurationError
+from connect_proxy.plugin_api import ProxyRuntime
+from connect_proxy.snapshot.snapshot import ProxySnapshot
+from connect_proxy_builtin import config_values
+from connect_proxy_builtin.authorizer import Authorizer
+from connect_proxy_builtin.data_plane import DataPlane
+from connect_proxy_builtin.descriptor_limit import raise_descriptor_limit
+from connect_proxy_builtin.leaf_clock import LeafClock
+from connect_proxy_builtin.listeners import PUBLIC
+from connect_proxy_builtin.messages import AuthorizeSource
+from connect_proxy_builtin.policy import PlanePolicy, exposures, plane_policy
+
+log = logging.getLogger("connect_proxy.builtin")
+
+RETRY_LISTENERS_S: Final = 2.0
+LOG_LEVELS: Final = {"TRACE": "DEBUG", "WARN": "WARNING"}
+
+
+class BuiltinProxy:
+    """A data plane inside connect-proxy (:class:`connect_proxy.plugin_api.InProcessProxy`)."""
+
+    def __init__(self) -> None:
+        self._plane: DataPlane | None = None
+        self._authorizer: Authorizer | None = None
+        self._runtime: ProxyRuntime | None = None
+        self._snapshot: ProxySnapshot | None = None
+        self._leaf = LeafClock()
+        self._over: asyncio.Future[int] | None = None
+        self._draining = False
+        self._exposed: set[str] = set()
+        self._rejected = ""
+
+    async def run(self, runtime: ProxyRuntime) -> int:
+        """Serve until drained; the exit code. Raises PortInUseError, ConfigurationError at the start."""
+        self._runtime = runtime
+        registration = runtime.context.registration
+        raise_descriptor_limit()
+        where = f"proxy {registration.id!r}"
+        workers = max(1, config_values.count(registration.config, "workers", where=where, default=1))
+        self._over = asyncio.get_running_loop().create_future()
+        self._plane = plane = DataPlane(workers=workers, asked=self._asked, failed=self._plane_failed)
+        self._authorizer = authorizer = Authorizer(
+            runtime.consul, target=registration.destination_service_name, post=plane.post
+        )
+        plane.start()
+        tasks: list[asyncio.Future[Any]] = [
+            asyncio.create_task(self._follow(runtime, plane, authorizer)),
+            asyncio.create_task(self._retry_listeners(plane)),
+            asyncio.create_task(self._leaf.watch()),
+        ]
+        try:
+            running: set[asyncio.Future[Any]] = {self._over, *tasks}
+            while not self._over.done():
+                ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in ended:
+                    task.result()
+            return self._over.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await authorizer.aclose()
+            await plane.stop()
+
+    def _asked(self, question: AuthorizeSource) -> None:
+        if self._authorizer is not None:
+            self._authorizer.asked(question)
+
+    def _plane_failed(self, why: str) -> None:
+        log.error("%s", why)
+        if self._over is not None and not self._over.done():
+            self._over.set_result(1)
+
+    # ------------------------------------------------------------ control
+
+    async def _follow(self, runtime: ProxyRuntime, plane: DataPlane, authorizer: Authorizer) -> None:
+        intentions: int | None = None
+        async for snapshot in runtime.snapshots.subscribe():
+            if intentions != snapshot.intentions_generation:
+                if intentions is not None:
+                    log.debug("intentions changed: asking about every caller again")
+                authorizer.intentions_changed()
+                intentions = snapshot.intentions_generation
+            self._apply(snapshot, plane)
+
+    def _apply(self, snapshot: ProxySnapshot, plane: DataPlane) -> None:
+        """The first one has to fit; of later ones, what does not fit leaves the last good one in force."""
+        first = plane.policy is None
+        try:
+            policy = plane_policy(snapshot)
+            failed = plane.apply(policy)
+        except ConfigurationError as exc:
+            if first:
+                raise
+            if self._rejected != str(exc):
+                log.error("%s; the configuration before it stays in force", exc)
+            self._rejected = str(exc)
+            return
+        self._rejected = ""
+        self._snapshot = snapshot
+        self._leaf.use(policy.tls)
+        if first:
+            if PUBLIC in failed:
+                raise failed[PUBLIC]
+            log.info("identity %s", policy.tls.identity)
+        self._warn_of_exposures(policy)
+
+    def _warn_of_exposures(self, policy: PlanePolicy) -> None:
+        for text in exposures(policy):
+            if text not in self._exposed:
+                self._exposed.add(text)
+                log.warning("%s", text)
+
+    async def _retry_listeners(self, plane: DataPlane) -> None:
+        while True:
+            await asyncio.sleep(RETRY_LISTENERS_S)
+            if not plane.listeners.complete:
+                plane.listeners.retry()
+
+    # ------------------------------------------------------------ what supervisors ask for
+
+    def is_ready(self) -> bool:
+        """Whether every listener is open and the leaf is valid."""
+        plane = self._plane
+        return (
+            plane is not None
+            and plane.policy is not None
+            and plane.listeners.complete
+            and self._leaf.is_valid
+            and not self._draining
+        )
+
+    async def drain(self, timeout_s: float) -> None:
+        """Close the public listener, let connections finish, then let run() return 0."""
+        self._draining = True
+        if self._plane is None or self._over is None or self._over.done():
+            return
+        self._plane.drain()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._plane.drained.wait()
+        if not self._over.done():
+            self._over.set_result(0)
+
+    def status(self) -> Mapping[str, Any]:
+        """A JSON-able picture; figures are at most a quarter of a second old."""
+        plane, snapshot = self._plane, self._snapshot
+        picture: dict[str, Any] = {
+            "state": self._state(),
+            "ready": self.is_ready(),
+            "certificate": self._leaf.status(),
+        }
+        if snapshot is not None:
+            picture["snapshot_generation"] = snapshot.generation
+            picture["registration_state"] = snapshot.registration_state.value
+        if self._runtime is not None:
+            feed = self._runtime.snapshots.status
+            picture["snapshot_changed_at"] = _iso(feed.changed_at)
+            picture["snapshot_stale_since"] = _iso(feed.stale_since)
+        if self._authorizer is not None:
+            picture["authorization_unanswered_since"] = _iso(self._authorizer.unanswered_since)
+        if plane is not None:
+            picture["listeners"] = {
+                name or "public": address for name, address in plane.listeners.addresses().items()
+            }
+            picture["listener_failures"] = {
+                name or "public": why for name, why in plane.listeners.failures.items()
+            }
+            picture["counters"] = plane.counters()
+            picture["upstreams"] = plane.upstream_instances()
+        if self._rejected:
+            picture["rejected_configuration"] = self._rejected
+        return picture
+
+    def _state(self) -> str:
+        if self._draining:
+            return "draining"
+        if self._snapshot is None:
+            return "starting"
+        return "serving" if self._leaf.is_valid else "leaf_expired"
+
+    def set_log_level(self, level: str) -> None:
+        """From now on log at *level* (TRACE, DEBUG, INFO, WARN, ERROR)."""
+        logging.getLogger("connect_proxy").setLevel(LOG_LEVELS.get(level.upper(), level.upper()))
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment is not None else None

@@ -1,0 +1,93 @@
+"""The loop of one worker: readiness, deadlines, buffers that all its connections share.
+
+Sockets are closed only when a batch of events is through. So a descriptor cannot be taken by a new
+connection while an event of the old one is still to come in the same batch.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from typing import Final
+
+from connect_proxy_builtin.poller import Poller, new_poller
+from connect_proxy_builtin.timers import Timer, Timers
+from connect_proxy_builtin.tls_channel import CHUNK, RECORD
+
+Handler = Callable[[int], None]
+
+FOR_EVER: Final = -1
+
+
+class Reactor:
+    """Not thread-safe: one thread drives it."""
+
+    def __init__(self, crashed: Callable[[object, Exception], None], poller: Poller | None = None) -> None:
+        """*crashed* is told which callback raised what: a defect may cost one connection, not all."""
+        self._crashed = crashed
+        self.poller = poller or new_poller()
+        self.now = time.monotonic()
+        self.wire = memoryview(bytearray(CHUNK))
+        """What came from a socket. Valid only within one handler."""
+        self.clear = memoryview(bytearray(CHUNK + 2 * RECORD))
+        """What was decrypted: a whole chunk, and the rest of a record that began before it."""
+        self._handlers: dict[int, Handler] = {}
+        self._timers = Timers()
+        self._graveyard: list[socket.socket] = []
+
+    def watch(self, fd: int, mask: int, handler: Handler) -> None:
+        """Call *handler* with the events of *fd*."""
+        self._handlers[fd] = handler
+        self.poller.register(fd, mask)
+
+    def rewatch(self, fd: int, mask: int, handler: Handler) -> None:
+        """Other events and another handler for a watched *fd*."""
+        self._handlers[fd] = handler
+        self.poller.modify(fd, mask)
+
+    def unwatch(self, fd: int) -> None:
+        """No more events of *fd*."""
+        if self._handlers.pop(fd, None) is not None:
+            self.poller.unregister(fd)
+
+    def dispose(self, sock: socket.socket) -> None:
+        """Unwatch, and close after this batch."""
+        self.unwatch(sock.fileno())
+        self._graveyard.append(sock)
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
+        """Call back in *delay* seconds unless cancelled."""
+        return self._timers.add(self.now + delay, callback)
+
+    def step(self) -> None:
+        """Wait for events and handle one batch."""
+        delay = self._timers.delay(time.monotonic())
+        events = self.poller.poll(FOR_EVER if delay is None else delay)
+        self.now = time.monotonic()
+        handlers = self._handlers
+        for fd, mask in events:
+            handler = handlers.get(fd)
+            if handler is not None:
+                try:
+                    handler(mask)
+                except Exception as exc:
+                    self._crashed(handler, exc)
+        while (callback := self._timers.pop(self.now)) is not None:
+            try:
+                callback()
+            except Exception as exc:
+                self._crashed(callback, exc)
+        if self._graveyard:
+            self._bury()
+
+    def _bury(self) -> None:
+        dead, self._graveyard = self._graveyard, []
+        for sock in dead:
+            sock.close()
+
+    def close(self) -> None:
+        """Give everything back that is still held."""
+        self._bury()
+        self._handlers.clear()
+        self.poller.close()

@@ -1,0 +1,318 @@
+"""Bytes between an application's socket and a TLS channel, both ways, until both ways have ended.
+
+The hot path. Rules (docs/performance.md): read only what was announced, one read for each event;
+decrypt and encrypt through shared buffers; send once; on a short write keep the rest, stop reading
+the other side, and ask for writability. Nothing else is ever queued.
+
+An end travels as an end: an application's FIN becomes a close_notify, a peer's close_notify becomes
+a FIN. A TLS stream that breaks off without close_notify was cut by somebody: the application gets a
+reset, so that it cannot take a part for the whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import struct
+from collections.abc import Callable
+from typing import Final
+
+from connect_proxy_builtin.poller import ERR, HUP, IN, OUT
+from connect_proxy_builtin.reactor import Reactor
+from connect_proxy_builtin.timers import Timer
+from connect_proxy_builtin.tls_channel import RECORD, SLICE, TlsChannel
+
+LINGER_NONE: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER with 0 seconds: close() sends a reset."""
+UNWATCHED: Final = -1
+IDLE_LOOKS: Final = 4
+"""How often a connection is looked at within its idle time-out."""
+
+
+class Relay:
+    """One connection once both its sides stand. ``finished`` is called once, with a reason.
+
+    The reason is empty after an orderly end of both directions.
+    """
+
+    __slots__ = (
+        "_channel",
+        "_fin_sent",
+        "_finished",
+        "_idle_limit",
+        "_idle_looks",
+        "_idle_timer",
+        "_idle_total",
+        "_incoming",
+        "_incoming_write",
+        "_outgoing_read",
+        "_over",
+        "_plain",
+        "_plain_ended",
+        "_plain_fd",
+        "_plain_mask",
+        "_plain_recv",
+        "_plain_rest",
+        "_plain_send",
+        "_reactor",
+        "_tls_ended",
+        "_tls_fd",
+        "_tls_mask",
+        "_tls_read",
+        "_tls_recv",
+        "_tls_rest",
+        "_tls_send",
+        "_tls_write",
+        "from_app",
+        "to_app",
+    )
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        plain: socket.socket,
+        channel: TlsChannel,
+        finished: Callable[[str], None],
+        *,
+        idle_timeout_s: float = 0.0,
+    ) -> None:
+        """Both sockets are watched already; from :meth:`start` on the relay owns them."""
+        self._reactor, self._plain, self._channel = reactor, plain, channel
+        self._finished = finished
+        self.from_app = self.to_app = 0
+        self._plain_ended = self._tls_ended = self._fin_sent = self._over = False
+        self._plain_rest = memoryview(b"")
+        self._tls_rest = memoryview(channel.unsent)
+        self._plain_fd, self._tls_fd = plain.fileno(), channel.sock.fileno()
+        self._plain_mask = self._tls_mask = 0
+        self._idle_limit, self._idle_total, self._idle_looks = idle_timeout_s, 0, 0
+        self._idle_timer: Timer | None = None
+        # Every method of the hot path is looked up once.
+        session = channel.session
+        self._plain_recv, self._plain_send = plain.recv_into, plain.send
+        self._tls_recv, self._tls_send = channel.sock.recv_into, channel.sock.send
+        self._tls_read, self._tls_write = session.read, session.write
+        self._incoming, self._incoming_write = channel.incoming, channel.incoming.write
+        self._outgoing_read = channel.outgoing.read
+
+    def start(self) -> None:
+        """Begin with what the handshake left in the buffers."""
+        reactor = self._reactor
+        reactor.rewatch(self._plain_fd, 0, self.on_plain)
+        reactor.rewatch(self._tls_fd, 0, self.on_tls)
+        if self._idle_limit:
+            self._idle_timer = reactor.call_later(self._idle_limit / IDLE_LOOKS, self._look)
+        try:
+            if self._incoming.pending:
+                self._deliver(self._decrypt(0))
+        except OSError as exc:
+            self.abort(cause(exc))
+        self._settle()
+
+    # ------------------------------------------------------------ application to mesh
+
+    def on_plain(self, mask: int) -> None:
+        """Events of the application's socket."""
+        if mask != IN and self._plain_special(mask):
+            return
+        wire = self._reactor.wire
+        try:
+            count = self._plain_recv(wire)
+            if not count:
+                self._end_of_plain()
+                return
+            self.from_app += count
+            if count <= SLICE:
+                self._tls_write(wire[:count])
+                self._send_tls(self._outgoing_read())
+                return
+            for start in range(0, count, SLICE):
+                self._tls_write(wire[start : min(start + SLICE, count)])
+                self._send_tls(self._outgoing_read())
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as exc:
+            self.abort(cause(exc))
+
+    def _send_tls(self, data: bytes) -> None:
+        """Send records; what does not go now waits, and stops the reading of the application."""
+        if self._tls_rest:
+            self._tls_rest = memoryview(bytes(self._tls_rest) + data)
+            return
+        try:
+            sent = self._tls_send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        if sent != len(data):
+            self._tls_rest = memoryview(data)[sent:]
+            self._settle()
+
+    def _end_of_plain(self) -> None:
+        """The application sends no more: tell the peer, and go on listening to it."""
+        self._plain_ended = True
+        self._channel.close_notify()
+        self._send_tls(self._outgoing_read())
+        self._settle()
+
+    # ------------------------------------------------------------ mesh to application
+
+    def on_tls(self, mask: int) -> None:
+        """Events of the TLS side's socket."""
+        if mask != IN and self._tls_special(mask):
+            return
+        try:
+            count = self._tls_recv(self._reactor.wire)
+            if not count:
+                self.abort("the peer cut the TLS stream off")
+                return
+            filled = self._decrypt(count)
+            if filled:
+                self._deliver(filled)
+            if self._tls_ended:
+                self._settle()
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as exc:
+            self.abort(cause(exc))
+
+    def _decrypt(self, count: int) -> int:
+        """Decrypt *count* received bytes, and what was there before, wholly; the clear bytes made."""
+        wire, clear, incoming, read = (
+            self._reactor.wire,
+            self._reactor.clear,
+            self._incoming,
+            self._tls_read,
+        )
+        start = filled = 0
+        while True:
+            if start < count:
+                self._incoming_write(wire[start : min(start + SLICE, count)])
+                start += SLICE
+            try:
+                while True:
+                    # With a buffer, read gives a count; typeshed says bytes.
+                    got: int = read(RECORD, clear[filled:])  # type: ignore[assignment]
+                    if not got:
+                        self._tls_ended = True
+                        return filled
+                    filled += got
+                    if not incoming.pending:
+                        break
+            except ssl.SSLWantReadError:
+                pass
+            except ssl.SSLZeroReturnError:
+                self._tls_ended = True
+                return filled
+            if start >= count:
+                return filled
+
+    def _deliver(self, filled: int) -> None:
+        """Send clear bytes; what does not go now waits, and stops the reading of the peer."""
+        self.to_app += filled
+        view = self._reactor.clear[:filled]
+        try:
+            sent = self._plain_send(view)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        if sent != filled:
+            self._plain_rest = memoryview(bytes(view[sent:]))
+            self._settle()
+
+    # ------------------------------------------------------------ everything but plain reading
+
+    def _plain_special(self, mask: int) -> bool:
+        """Writability, errors and hang-ups; whether nothing is left to do for this event."""
+        if mask & OUT and not self._over:
+            self._plain_rest = self._flush(self._plain_rest, self._plain_send)
+            self._settle()
+        if self._over or (self._plain_mask & IN and mask & (IN | ERR | HUP)):
+            # With an error pending, what was received before it is still read first.
+            return self._over
+        if mask & ERR:
+            self.abort("the application reset the connection")
+        elif mask & HUP:
+            # It is gone for good but must not be read now: unwatch, or it would be reported for ever.
+            self._reactor.unwatch(self._plain_fd)
+            self._plain_mask = UNWATCHED
+            self._settle()
+        return True
+
+    def _tls_special(self, mask: int) -> bool:
+        if mask & OUT and not self._over:
+            self._tls_rest = self._flush(self._tls_rest, self._tls_send)
+            self._settle()
+        if self._over or (self._tls_mask & IN and mask & (IN | ERR | HUP)):
+            return self._over
+        if mask & (ERR | HUP):
+            self.abort("the peer reset the connection")
+        return True
+
+    def _flush(self, rest: memoryview, send: Callable[[memoryview], int]) -> memoryview:
+        try:
+            return rest[send(rest) :] if rest else rest
+        except (BlockingIOError, InterruptedError):
+            return rest
+        except OSError as exc:
+            self.abort(cause(exc))
+            return rest
+
+    def _settle(self) -> None:
+        """Pass ends on, finish if both directions have ended, and ask for the events that are needed."""
+        if self._over:
+            return
+        if self._tls_ended and not self._plain_rest and not self._fin_sent:
+            self._fin_sent = True
+            # Not connected any more: its reset is reported as an event of its own.
+            with contextlib.suppress(OSError):
+                self._plain.shutdown(socket.SHUT_WR)
+        if self._tls_ended and self._plain_ended and not self._plain_rest and not self._tls_rest:
+            self._finish("")
+            return
+        plain = (IN if not self._plain_ended and not self._tls_rest else 0) | (
+            OUT if self._plain_rest else 0
+        )
+        tls = (IN if not self._tls_ended and not self._plain_rest else 0) | (OUT if self._tls_rest else 0)
+        if plain != self._plain_mask and (plain or self._plain_mask != UNWATCHED):
+            if self._plain_mask == UNWATCHED:
+                self._reactor.watch(self._plain_fd, plain, self.on_plain)
+            else:
+                self._reactor.poller.modify(self._plain_fd, plain)
+            self._plain_mask = plain
+        if tls != self._tls_mask:
+            self._reactor.poller.modify(self._tls_fd, tls)
+            self._tls_mask = tls
+
+    def _look(self) -> None:
+        """Count looks without a byte moved in between."""
+        total = self.from_app + self.to_app
+        self._idle_looks = self._idle_looks + 1 if total == self._idle_total else 0
+        self._idle_total = total
+        if self._idle_looks >= IDLE_LOOKS:
+            self.abort("idle for too long")
+        else:
+            self._idle_timer = self._reactor.call_later(self._idle_limit / IDLE_LOOKS, self._look)
+
+    def abort(self, reason: str) -> None:
+        """Reset both sides."""
+        if self._over:
+            return
+        for sock in (self._plain, self._channel.sock):
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NONE)
+        self._finish(reason)
+
+    def _finish(self, reason: str) -> None:
+        self._over = True
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        self._reactor.dispose(self._plain)
+        self._reactor.dispose(self._channel.sock)
+        self._finished(reason)
+
+
+def cause(exc: OSError) -> str:
+    """A short text for a socket's or OpenSSL's error."""
+    if isinstance(exc, ssl.SSLError):
+        return f"TLS: {(exc.reason or 'error').lower().replace('_', ' ')}"
+    return exc.strerror or str(exc)

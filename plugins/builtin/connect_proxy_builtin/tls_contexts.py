@@ -1,0 +1,110 @@
+"""One pair of ``ssl.SSLContext`` per certificate generation, and the one place that chooses the engine.
+
+A new pair for each generation is what makes removed roots stop being trusted and keeps session
+tickets from surviving: their keys live in the server context and die with it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import ssl
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from connect_proxy.errors import ConfigurationError
+from connect_proxy_builtin.peer_identity import PeerIdentities
+from connect_proxy_builtin.policy import TlsMaterial
+
+CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""For TLS 1.2; those of 1.3 are all good."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TlsGeneration:
+    """Everything that belongs to one leaf and one set of roots."""
+
+    number: int
+    server: ssl.SSLContext
+    client: ssl.SSLContext
+    identities: PeerIdentities
+    valid_before: float
+    sessions: dict[tuple[str, int, str], ssl.SSLSession] = field(default_factory=dict, repr=False)
+    """Of this generation's client context, per instance and identity: for resumption."""
+
+    @property
+    def expired(self) -> bool:
+        """Whether the leaf's time is over: it must not be shown to anybody any more."""
+        return self.valid_before <= time.time()
+
+
+def tls_generation(number: int, material: TlsMaterial) -> TlsGeneration:
+    """Contexts from *material*. Raises ConfigurationError if certificate, key and roots are unusable."""
+    try:
+        server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        client.check_hostname = False  # the SPIFFE URI is checked instead: peer_identity
+        for context in (server, client):
+            _restrict(context)
+            context.load_verify_locations(cadata=material.roots_pem)
+            _load_leaf(context, material)
+    except (ssl.SSLError, ValueError) as exc:
+        # OpenSSL's text names functions and reasons, never key material.
+        message = f"the certificates for {material.identity!r} cannot be used: {exc}"
+        raise ConfigurationError(message) from exc
+    server.num_tickets = 0
+    return TlsGeneration(
+        number=number,
+        server=server,
+        client=client,
+        identities=PeerIdentities(material.trust_domain),
+        valid_before=material.valid_before,
+    )
+
+
+def _restrict(context: ssl.SSLContext) -> None:
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.set_ciphers(CIPHERS)
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+
+
+def _load_leaf(context: ssl.SSLContext, material: TlsMaterial) -> None:
+    """The ``ssl`` module reads keys from paths only: an anonymous file in memory where there is one."""
+    if hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir():
+        _load_from_memory(context, material)
+    else:
+        load_from_encrypted_file(context, material)
+
+
+def _load_from_memory(context: ssl.SSLContext, material: TlsMaterial) -> None:
+    descriptor = os.memfd_create("leaf", os.MFD_CLOEXEC)
+    try:
+        with os.fdopen(os.dup(descriptor), "w") as file:
+            file.write(f"{material.certificate_pem}\n{material.private_key.reveal()}\n")
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+
+
+def load_from_encrypted_file(context: ssl.SSLContext, material: TlsMaterial) -> None:
+    """A 0600 file, its key encrypted with a password that is never written, gone right after."""
+    from cryptography.hazmat.primitives import serialization
+
+    password = secrets.token_hex(32).encode()
+    key = serialization.load_pem_private_key(material.private_key.reveal().encode(), password=None)
+    encrypted = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(password),
+    ).decode()
+    descriptor, path = tempfile.mkstemp(prefix="connect-proxy-")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(f"{material.certificate_pem}\n{encrypted}")
+        context.load_cert_chain(path, password=password)
+    finally:
+        Path(path).unlink()

@@ -1,0 +1,62 @@
+"""What the connections of one worker share: policies, certificates, decisions, figures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from connect_proxy_builtin.balancer import Balancer
+from connect_proxy_builtin.messages import Decide, News
+from connect_proxy_builtin.policy import InboundPolicy, UpstreamPolicy
+from connect_proxy_builtin.reactor import Reactor
+from connect_proxy_builtin.tls_contexts import TlsGeneration
+
+if TYPE_CHECKING:
+    from connect_proxy_builtin.inbound import Inbound
+
+
+class Connection(Protocol):
+    """What inbound and outbound ones have in common."""
+
+    def abort(self, reason: str) -> None:
+        """Close at once."""
+
+
+@dataclass(slots=True)
+class UpstreamState:
+    """One upstream in this worker."""
+
+    policy: UpstreamPolicy
+    balancer: Balancer = field(default_factory=Balancer)
+    open: int = 0
+
+
+@dataclass(slots=True)
+class Source:
+    """One caller's identity in this worker: what was decided, who has it, who waits."""
+
+    serial: str
+    decision: Decide | None = None
+    """None: not asked yet, or void since the intentions changed."""
+    asked: bool = False
+    connections: set[Inbound] = field(default_factory=set)
+    """Open ones, waiting ones among them."""
+
+
+@dataclass(slots=True)
+class WorkerState:
+    """Shared by all connections of a worker; touched by its thread only."""
+
+    reactor: Reactor
+    tell: Callable[[News], None]
+    tls: TlsGeneration | None = None
+    inbound: InboundPolicy | None = None
+    upstreams: dict[str, UpstreamState] = field(default_factory=dict)
+    sources: dict[str, Source] = field(default_factory=dict)
+    counters: Counter[str] = field(default_factory=Counter)
+    open: set[Connection] = field(default_factory=set)
+    """Every connection, inbound and outbound."""
+    changed: Callable[[], None] = lambda: None
+    """Called when a connection opened or closed: figures have to be reported soon."""
