@@ -50,8 +50,8 @@ class InstalledBackend:
     version: str
     module: str
     state: str
-    """``installed``; ``shadowed`` by a backend of our own, ``ambiguous`` if strangers share the name;
-    once checked, ``ok`` or ``broken``."""
+    """``installed``; ``broken`` if its source shows that already; ``shadowed`` by a backend of our own,
+    ``ambiguous`` if strangers share the name; once loaded to check, ``ok`` or ``broken``."""
     reason: str = ""
 
 
@@ -137,9 +137,12 @@ def installed_backends() -> tuple[InstalledBackend, ...]:
 
 
 def _installed(name: str, point: EntryPoint, points: Sequence[EntryPoint]) -> InstalledBackend:
+    from connect_proxy.backend_inspection import visible_fault
+
     chosen = _preferred(points)
     if point is chosen:
-        state, reason = "installed", ""
+        reason = visible_fault(point.module)
+        state = "broken" if reason else "installed"
     elif chosen is not None:
         state, reason = (
             "shadowed",
@@ -164,7 +167,7 @@ def checked_backends() -> tuple[InstalledBackend, ...]:
 
 
 def _checked(backend: InstalledBackend) -> InstalledBackend:
-    if backend.state != "installed":
+    if backend.state not in {"installed", "broken"}:
         return backend
     command = [sys.executable, "-m", "connect_proxy.backends", backend.name]
     try:

@@ -67,6 +67,17 @@ def test_listing_finds_strangers_and_ours_by_metadata_alone(strangers: Path) -> 
     assert imported == "[]"
 
 
+def test_listing_tells_what_the_source_shows_to_be_wrong(strangers: Path) -> None:
+    rows = json.loads(python(LIST.format(function="installed_backends"), folder=strangers))
+    found = {row[0]: (row[3], row[4]) for row in rows if row[1] == "connect-proxy-hostile"}
+    assert found["import_error"] == (
+        "broken",
+        "it imports 'a_module_that_does_not_exist', which is not installed",
+    )
+    assert found["misspelt_hook"] == ("broken", "unknown hook 'render_confg'")
+    assert found["no_launch"] == ("broken", "it does not implement the 'launch' hook")
+
+
 def test_a_stranger_cannot_take_the_name_of_one_of_ours(strangers: Path) -> None:
     rows = json.loads(python(LIST.format(function="installed_backends"), folder=strangers))
     states = {row[1]: row[3] for row in rows if row[0] == "builtin"}

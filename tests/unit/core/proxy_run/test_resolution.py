@@ -1,0 +1,74 @@
+"""From what was asked for to what is known."""
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from connect_proxy.backends import load_backend
+from connect_proxy.consul.access import AgentAccess
+from connect_proxy.errors import UsageError
+from connect_proxy.mesh.registration import Upstream
+from connect_proxy.proxy_run.request import RunRequest
+from connect_proxy.proxy_run.resolution import resolve, runtime_directory, warn_of_open_doors
+from connect_proxy.testing import examples
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture, **parts: object) -> list[str]:
+    with caplog.at_level(logging.WARNING):
+        warn_of_open_doors(examples.registration(**parts))
+    return caplog.messages
+
+
+def test_an_upstream_on_loopback_is_no_open_door(caplog: pytest.LogCaptureFixture) -> None:
+    upstreams = (
+        Upstream(destination_name="a", local_bind_port=1),
+        Upstream(destination_name="b", local_bind_port=2, local_bind_address="127.0.0.2"),
+        Upstream(destination_name="c", local_bind_port=3, local_bind_address="::1"),
+        Upstream(destination_name="d", local_bind_port=4, local_bind_address="localhost"),
+        Upstream(destination_name="e", local_bind_socket_path="/run/e.sock"),
+    )
+    assert warnings_of(caplog, upstreams=upstreams) == []
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "10.1.2.3", "some-host"])
+def test_an_upstream_that_others_can_reach_is_warned_of(
+    caplog: pytest.LogCaptureFixture, address: str
+) -> None:
+    upstream = Upstream(destination_name="db", local_bind_port=9191, local_bind_address=address)
+    (said,) = warnings_of(caplog, upstreams=(upstream,))
+    assert "'db'" in said
+    assert f"{address}:9191" in said
+    assert "speaks as 'web'" in said
+
+
+def test_a_local_service_that_others_can_reach_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    (said,) = warnings_of(caplog, local_service_address="10.1.2.3", upstreams=())
+    assert "10.1.2.3:8080" in said
+
+
+def test_the_runtime_directory_is_systemds_then_the_users_then_temporary(tmp_path: Path) -> None:
+    systemd, xdg = tmp_path / "s", tmp_path / "x"
+    systemd.mkdir()
+    xdg.mkdir()
+    both = {"RUNTIME_DIRECTORY": f"{systemd}:/elsewhere", "XDG_RUNTIME_DIR": str(xdg)}
+    assert Path(runtime_directory(both)).parent == systemd
+    assert Path(runtime_directory({"XDG_RUNTIME_DIR": str(xdg)})).parent == xdg
+    missing = {"XDG_RUNTIME_DIR": "/nowhere"}
+    assert runtime_directory(missing) != runtime_directory(missing)
+    assert not Path(runtime_directory(missing)).exists()
+
+
+def test_the_runtime_directory_leaves_room_for_a_sockets_name(tmp_path: Path) -> None:
+    long = tmp_path / ("d" * 100)
+    long.mkdir()
+    path = runtime_directory({"XDG_RUNTIME_DIR": str(long)})
+    assert len(os.fsencode(path)) < 80
+
+
+def test_a_run_without_a_proxys_name_says_how_to_name_one() -> None:
+    request = RunRequest(backend=load_backend("custom_exec"), access=AgentAccess())
+    with pytest.raises(UsageError, match=r"-sidecar-for.*-proxy-id"):
+        asyncio.run(resolve(request))
