@@ -22,8 +22,10 @@ def render_config(context: ProxyContext) -> RenderedConfig:
 @hookimpl
 def launch(context: ProxyContext, config: RenderedConfig) -> ExecLaunch:
     """The words after ``--``, in the caller's environment with those variables."""
-    env = environment.daemon_environment(context.environment, config)
-    return ExecLaunch(argv=command.daemon_argv(context.passthrough, search_path=env.get("PATH")), env=env)
+    return ExecLaunch(
+        argv=command.daemon_argv(context.passthrough),
+        env=environment.daemon_environment(context.environment, config),
+    )
 
 
 @hookimpl

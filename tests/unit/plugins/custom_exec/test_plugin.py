@@ -45,11 +45,6 @@ def test_a_start_without_a_command_is_refused() -> None:
         plugin.launch(resolved, plugin.render_config(resolved))
 
 
-def test_a_bare_name_is_searched_in_the_path_that_the_daemon_gets() -> None:
-    resolved = context("sh", PATH="/bin")
-    assert plugin.launch(resolved, plugin.render_config(resolved)).argv == ("sh",)
-
-
 def test_it_is_supervised_by_the_defaults() -> None:
     supervision = plugin.supervise(context(), ProxyProcess(pid=1))
     assert supervision.is_ready is None
