@@ -29,6 +29,10 @@ class ConfigurationError(ConnectProxyError):
     exit_code = 3
 
 
+class MalformedValueError(ConfigurationError):
+    """A text is no value of its type. Says what is accepted; who reads a setting adds whose value it is."""
+
+
 class MissingProgramError(ConnectProxyError):
     """A program that has to be started is not on this machine."""
 

@@ -43,6 +43,12 @@ class Setting:
     metavar: str = ""
     """What stands for the value in ``--help``: ``ADDRESS``, ``FILE``."""
     choices: tuple[str, ...] = ()
+    group: str = ""
+    """The heading it stands under in ``--help``; empty for a backend's own options."""
+    flag: bool = True
+    """False: no flag, since argv is readable by others (a password) or it would make no sense."""
+    in_file: bool = True
+    """False: not a key of a settings file (what only makes sense for one call)."""
     secret: bool = False
     """Never printed; warned of when given as a flag, since argv is readable by others."""
     empty_env_is_unset: bool = True
