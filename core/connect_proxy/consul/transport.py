@@ -74,6 +74,9 @@ class HttpTransport:
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._exchange(request, token, timeout_s)
+        except httpx.ConnectTimeout:
+            what = f"no connection within {CONNECT_TIMEOUT_S:g} s"
+            raise told(what, "check the address, the scheme and the network", self._access) from None
         except (TimeoutError, httpx.TimeoutException):
             what = f"no answer to {request.endpoint} within {timeout_s:g} s"
             raise told(what, "see the agent's log, and what lies between", self._access) from None
