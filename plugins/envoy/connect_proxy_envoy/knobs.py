@@ -7,11 +7,23 @@ names the key; :class:`Knobs` is where all of them come from.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from connect_proxy.errors import ConfigurationError
 from connect_proxy.mesh.immutable import thawed
+
+_DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+_MILLISECONDS: Final = {
+    "ns": 1e-6,
+    "us": 1e-3,
+    "µs": 1e-3,
+    "ms": 1.0,
+    "s": 1e3,
+    "m": 6e4,
+    "h": 3.6e6,
+}
 
 
 class Knobs:
@@ -52,6 +64,19 @@ class Knobs:
                     pass
         raise self.error(key, value, "a whole number")
 
+    def duration_ms(self, key: str) -> int | None:
+        """Milliseconds of a Go duration (``"1m30s"``) or a number of nanoseconds; None if unset."""
+        value = self._config.get(key)
+        if value is None or value == "":
+            return None
+        if isinstance(value, str):
+            parts = _DURATION_PART.findall(value)
+            if parts and "".join(number + unit for number, unit in parts) == value:
+                return round(sum(float(number) * _MILLISECONDS[unit] for number, unit in parts))
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            return round(value / 1_000_000)
+        raise self.error(key, value, "a duration like 10s")
+
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of strings; a single value stands for a list of one."""
         value = self._config.get(key)
@@ -84,6 +109,15 @@ class Knobs:
         if not isinstance(parsed, dict):
             raise self.error(key, text, "a JSON object")
         return parsed
+
+    def message(self, key: str, type_url: str) -> dict[str, Any] | None:
+        """An escape hatch: a whole named message as proto-JSON with its ``@type``; None if unset."""
+        body = self.json_object(key)
+        if body is None:
+            return None
+        if body.get("@type") != type_url or not isinstance(body.get("name"), str) or not body["name"]:
+            raise self.error(key, body.get("@type"), f"a message with a name and the @type {type_url!r}")
+        return body
 
     def json_objects(self, key: str) -> list[dict[str, Any]]:
         """JSON objects separated by commas, without brackets around them."""

@@ -7,6 +7,7 @@ import json
 from connect_proxy.errors import MissingProgramError
 from connect_proxy.mesh.immutable import thawed
 from connect_proxy.plugin_api import (
+    ChildLaunch,
     ExecLaunch,
     InheritedDocument,
     Launch,
@@ -15,6 +16,7 @@ from connect_proxy.plugin_api import (
 )
 from connect_proxy_envoy.command_line import PLACEHOLDER, child_environment, command_line, delivery
 from connect_proxy_envoy.facts import facts_of
+from connect_proxy_envoy.xds.companion import XdsCompanion
 
 
 def launch(context: ProxyContext, config: RenderedConfig) -> Launch:
@@ -28,10 +30,12 @@ def launch(context: ProxyContext, config: RenderedConfig) -> Launch:
         content=_as_bytes(config),
         delivery=delivery(facts.program.version),
     )
-    return ExecLaunch(
-        argv=command_line(facts.program, context.passthrough),
-        env=child_environment(context.environment),
-        documents=(document,),
+    argv = command_line(facts.program, context.passthrough)
+    env = child_environment(context.environment)
+    if not facts.xds.is_local:
+        return ExecLaunch(argv=argv, env=env, documents=(document,))
+    return ChildLaunch(
+        argv=argv, env=env, documents=(document,), companion=XdsCompanion(), runtime_dir=True
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import time
 from collections.abc import Mapping
@@ -12,6 +13,8 @@ from connect_proxy.errors import ProxyControlError
 from connect_proxy.plugin_api import ProxyContext, ProxyProcess, Supervision
 from connect_proxy_envoy.admin_client import AdminClient
 from connect_proxy_envoy.facts import facts_of
+
+log = logging.getLogger("connect_proxy.envoy")
 
 POLL_S: Final = 0.1
 DRAIN_LISTENERS: Final = "/drain_listeners?inboundonly&graceful&skip_exit"
@@ -57,11 +60,15 @@ class Envoy:
         """Leave the mesh: fail health checks, refuse new inbound, wait for the last connection.
 
         Outbound goes on: the application may still need its upstreams to finish. Returns when no
-        inbound connection is left or after *timeout_s*. Raises ProxyControlError if Envoy does not answer.
+        inbound connection is left or after *timeout_s*. An order that Envoy refuses is logged and
+        takes nobody's time away.
         """
         deadline = time.monotonic() + timeout_s
-        await asyncio.to_thread(self._admin.post, "/healthcheck/fail")
-        await asyncio.to_thread(self._admin.post, DRAIN_LISTENERS)
+        for order in ("/healthcheck/fail", DRAIN_LISTENERS):
+            try:
+                await asyncio.to_thread(self._admin.post, order)
+            except ProxyControlError as exc:
+                log.warning("%s", exc)
         while time.monotonic() < deadline:
             if await asyncio.to_thread(self._inbound_connections) == 0:
                 return

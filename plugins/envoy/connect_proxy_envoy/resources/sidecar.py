@@ -1,0 +1,50 @@
+"""All resources of one sidecar from one snapshot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from connect_proxy.mesh.endpoints import UpstreamEndpoints
+from connect_proxy.snapshot.snapshot import ProxySnapshot
+from connect_proxy_envoy.knobs import Knobs
+from connect_proxy_envoy.resources.clusters import local_app, upstream_cluster
+from connect_proxy_envoy.resources.endpoints import load_assignment
+from connect_proxy_envoy.resources.listeners import public_listener, upstream_listener
+from connect_proxy_envoy.resources.names import place_of
+from connect_proxy_envoy.resources.protocol import protocol_of
+from connect_proxy_envoy.resources.rbac import rbac_rules
+from connect_proxy_envoy.resources.resource import ResourceSet, resource_set
+from connect_proxy_envoy.resources.secrets import secrets
+from connect_proxy_envoy.resources.type_urls import CLUSTER, ENDPOINTS, LISTENER, SECRET
+
+
+def sidecar_resources(snapshot: ProxySnapshot) -> ResourceSet:
+    """Everything Envoy is told. Raises ConfigurationError naming the key of the registration's config."""
+    registration, place = snapshot.registration, place_of(snapshot)
+    knobs = Knobs(registration.config, where="Proxy.Config")
+    rules = rbac_rules(
+        snapshot.intentions, default_allow=snapshot.default_allow, trust_domain=place.trust_domain
+    )
+    protocol = protocol_of(knobs)
+    clusters = [local_app(registration, knobs, protocol)]
+    assignments: list[dict[str, Any]] = []
+    public = public_listener(registration, rules, knobs, protocol)
+    listeners = [public] if public else []
+    for upstream in registration.upstreams:
+        found = snapshot.endpoints.get(upstream.id) or UpstreamEndpoints(
+            upstream_id=upstream.id, known=False
+        )
+        own = Knobs(upstream.config, where=f"Upstream {upstream.id} Config")
+        cluster = upstream_cluster(upstream, found, place, own, protocol_of(own))
+        clusters.append(cluster)
+        listeners.append(upstream_listener(upstream, place, own, protocol_of(own)))
+        if found.known and cluster.get("type") == "EDS":
+            assignments.append(load_assignment(cluster["name"], found.endpoints))
+    return resource_set(
+        {
+            CLUSTER: [(cluster["name"], cluster) for cluster in clusters],
+            ENDPOINTS: [(assignment["clusterName"], assignment) for assignment in assignments],
+            SECRET: [(secret["name"], secret) for secret in secrets(snapshot)],
+            LISTENER: [(listener["name"], listener) for listener in listeners],
+        }
+    )

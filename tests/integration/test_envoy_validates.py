@@ -1,0 +1,80 @@
+"""Real Envoys accept what we render: bootstraps, and all resources of every case, put in statically."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connect_proxy.mesh.immutable import thawed
+from connect_proxy_envoy.bootstrap import render
+from connect_proxy_envoy.resources.sidecar import sidecar_resources
+from connect_proxy_envoy.resources.type_urls import CLUSTER, LISTENER, SECRET
+from support.envoy_cases import CASES
+from support.envoy_context import context, facts
+from support.envoy_snapshot import snapshot
+from support.golden import FOLDER
+from support.mesh_ca import MeshCa
+from support.real_parts import envoy_binary
+
+pytestmark = pytest.mark.integration
+
+VERSIONS = ("1.36", "1.40")
+BOOTSTRAPS = sorted(path.stem for path in (FOLDER / "envoy/bootstrap").glob("*.json"))
+NEED_FILES = {"prometheus-backend-tls"}
+"""Name certificate files that Envoy would read."""
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("case", [case for case in BOOTSTRAPS if case not in NEED_FILES])
+def test_envoy_accepts_the_bootstrap(case: str, version: str) -> None:
+    _accepted(FOLDER / f"envoy/bootstrap/{case}.json", version)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("case", CASES)
+def test_envoy_accepts_the_resources(case: str, version: str, tmp_path: Path) -> None:
+    path = tmp_path / "bootstrap.json"
+    path.write_text(json.dumps(_static_rendering(case)))
+    _accepted(path, version)
+
+
+def _static_rendering(case: str) -> Any:
+    """The bootstrap of local xDS with the resources inside; EDS still refers to ADS.
+
+    Secrets do not: a static cluster is made before there is a stream to ask on.
+    """
+    resources = sidecar_resources(snapshot(**CASES[case], ca=MeshCa()))
+    document = thawed(render(context(host=facts(grpc=None))).document)
+    for key, url in (("clusters", CLUSTER), ("listeners", LISTENER), ("secrets", SECRET)):
+        static = document["static_resources"].setdefault(key, [])
+        for resource in resources.of_type(url).values():
+            static.append(
+                {
+                    name: _with_static_secrets(value)
+                    for name, value in resource.body.items()
+                    if name != "@type"
+                }
+            )
+    return document
+
+
+def _with_static_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_static_secrets(item) for key, item in value.items() if key != "sdsConfig"}
+    if isinstance(value, list):
+        return [_with_static_secrets(item) for item in value]
+    return value
+
+
+def _accepted(path: Path, version: str) -> None:
+    answer = subprocess.run(
+        [envoy_binary(version), "--mode", "validate", "--config-path", path, "-l", "error"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert answer.returncode == 0, answer.stderr[-2000:]
