@@ -24,6 +24,10 @@ class AgentUnderTest(Protocol):
     def api(self) -> ConsulApi: ...
 
     @property
+    def dns_address(self) -> str:
+        """host:port, UDP and TCP."""
+
+    @property
     def sidecar_ports(self) -> PortBlock:
         """Where it takes sidecar ports from; nobody else uses them."""
 

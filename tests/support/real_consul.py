@@ -80,6 +80,10 @@ class RealConsul:
         return f"127.0.0.1:{self.grpc_port}"
 
     @property
+    def dns_address(self) -> str:
+        return f"{self.client}:{self.dns_port}"
+
+    @property
     def token(self) -> str:
         """The management token, empty without ACLs."""
         return MASTER_TOKEN if self.acl else ""
