@@ -1,0 +1,106 @@
+"""``connect-proxy``: the table of its commands, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Final, cast
+
+from connect_proxy.cli.arguments import HELP_WORDS, VERSION_WORDS, asks_for_help
+from connect_proxy.errors import ConnectProxyError, UsageError
+
+DEFAULT_COMMAND: Final = "run"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verb:
+    """One command. Its module, imported when it is used, has ``execute(words) -> int`` and ``ROWS``."""
+
+    module: str
+    summary: str
+
+
+COMMANDS: Final[Mapping[str, Verb]] = {
+    "run": Verb(
+        module="connect_proxy.cli.commands.run",
+        summary="Run one sidecar in the foreground (what connect-proxy does without a command).",
+    ),
+    "backends": Verb(
+        module="connect_proxy.cli.commands.backends",
+        summary="List the installed backends.",
+    ),
+    "wait": Verb(
+        module="connect_proxy.cli.commands.wait",
+        summary="Wait until a sidecar is ready.",
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line *argv* (without the program's name); the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = dispatch(words)
+        sys.stdout.flush()
+    except ConnectProxyError as exc:
+        sys.stderr.write(f"connect-proxy: {exc}\n")
+        return exc.exit_code
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # Who read our output has gone (`| head`): nothing to say, and nobody to say it to. The
+        # interpreter flushes stdout once more at exit, which must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    return code
+
+
+def dispatch(words: Sequence[str]) -> int:
+    """Find the command that *words* begin with and run it. Raises UsageError, and what it raises."""
+    first = words[0] if words else ""
+    if first in HELP_WORDS and len(words) == 1:
+        from connect_proxy.cli.help import overview
+
+        sys.stdout.write(overview({name: verb.summary for name, verb in COMMANDS.items()}))
+        return 0
+    if first in VERSION_WORDS:
+        return execute("version", words[1:])
+    if not first or first.startswith("-"):
+        return execute(DEFAULT_COMMAND, words)
+    if first in COMMANDS:
+        return execute(first, words[1:])
+    return execute(DEFAULT_COMMAND, as_backend(first, words[1:]))
+
+
+def execute(name: str, words: Sequence[str]) -> int:
+    """Import that command and run it."""
+    run = cast("Callable[[Sequence[str]], int]", import_module(COMMANDS[name].module).execute)
+    return run(words)
+
+
+def as_backend(word: str, rest: Sequence[str]) -> list[str]:
+    """``envoy …`` means ``--backend envoy …`` where a backend of that name is installed."""
+    from connect_proxy.backends import installed_backends
+    from connect_proxy.cli.arguments import peeked
+    from connect_proxy.settings.fields import CORE
+
+    names = sorted({backend.name for backend in installed_backends()})
+    if word not in names:
+        from connect_proxy.settings.suggestion import suggestion
+
+        near = suggestion(word, [*COMMANDS, *names])
+        hint = f'; did you mean "{near}"?' if near else ""
+        message = (
+            f'"{word}" is neither a command ({", ".join(COMMANDS)})'
+            f" nor an installed backend ({', '.join(names)}){hint}"
+        )
+        raise UsageError(message)
+    other = peeked(rest, CORE).get("backend", word)
+    if other != word and not asks_for_help(rest):
+        message = f'"{word}" and "-backend {other}" contradict each other; name one backend'
+        raise UsageError(message)
+    return ["-backend", word, *rest]
