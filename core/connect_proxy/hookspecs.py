@@ -76,3 +76,14 @@ def supervise(context: ProxyContext, process: ProxyProcess) -> Supervision:
     When: after each start, of a child or of own code; again after a restart.
     """
     raise NotImplementedError
+
+
+@hookspec(firstresult=True)
+def describe() -> Mapping[str, str]:
+    """The programs that it would use on this host, by name: path and version, or "not found". Optional.
+
+    When: for ``connect-proxy --version`` only, without a context. May look for programs and ask
+    them for their version; may not raise for one that is missing. What it raises is shown in its
+    place and harms nothing else.
+    """
+    raise NotImplementedError

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import click
 
+from connect_proxy.cli import PROGRAM
 from connect_proxy.cli.arguments import normalised
 from connect_proxy.errors import UsageError
 from connect_proxy.settings.setting import Setting, Source, Sourced, Type
 from connect_proxy.settings.sources import Layer
 
-PROGRAM: Final = "connect-proxy"
 WIDTH: Final = 100
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Final, cast
 
+from connect_proxy.cli import COMPLETION_VARIABLE, PROGRAM
 from connect_proxy.cli.arguments import HELP_WORDS, VERSION_WORDS, asks_for_help
 from connect_proxy.errors import ConnectProxyError, UsageError
 
@@ -37,6 +38,14 @@ COMMANDS: Final[Mapping[str, Verb]] = {
         module="connect_proxy.cli.commands.wait",
         summary="Wait until a sidecar is ready.",
     ),
+    "completion": Verb(
+        module="connect_proxy.cli.commands.completion",
+        summary="Print the completion script for bash, zsh or fish.",
+    ),
+    "version": Verb(
+        module="connect_proxy.cli.commands.version",
+        summary="Print the versions of connect-proxy and of what it uses.",
+    ),
 }
 
 
@@ -44,10 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line *argv* (without the program's name); the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = dispatch(words)
+        instruction = os.environ.get(COMPLETION_VARIABLE, "")
+        code = complete(instruction) if instruction else dispatch(words)
         sys.stdout.flush()
     except ConnectProxyError as exc:
-        sys.stderr.write(f"connect-proxy: {exc}\n")
+        sys.stderr.write(f"{PROGRAM}: {exc}\n")
         return exc.exit_code
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
@@ -57,6 +67,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     return code
+
+
+def complete(instruction: str) -> int:
+    """Answer a shell that completes a command line."""
+    from connect_proxy.cli.completion import answer
+
+    return answer(instruction, {name: verb.module for name, verb in COMMANDS.items()})
 
 
 def dispatch(words: Sequence[str]) -> int:
