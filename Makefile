@@ -26,7 +26,7 @@ WHEEL := .venv-wheel/bin
 # $(call need,PROGRAM,INSTALL LINE): stop, naming the missing program, before anything is done.
 need = command -v $(1) >/dev/null || { echo "make $@: $(1) is missing: $(2)" >&2; exit 1; }
 
-.PHONY: help demo test lint unit contract integration parts clean python
+.PHONY: help demo test lint unit contract integration bench docs parts clean python
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -57,6 +57,17 @@ integration: TESTS := tests/integration
 integration: parts .venv-wheel/.ready ## real Envoy, real Consul, real processes
 	$(WHEEL)/python -m pytest -n $(PYTEST_WORKERS) --durations=15 $(PYTEST_ARGS) $(TESTS)
 
+bench: parts .venv/.ready ## beside Consul's proxy, Envoy and HAProxy; writes docs/performance.md
+	@$(call need,wrk,sudo apt-get install wrk)
+	@$(call need,iperf3,sudo apt-get install iperf3)
+	$(DEV)/python tests/bench/run.py --write docs/performance.md
+
+docs: .venv/.docs ## the documentation as a site, in build/docs/site
+	$(DEV)/python -m pytest -q tests/unit/test_docs.py
+	@rm -rf build/docs && mkdir -p build/docs && cp -R docs build/docs/pages && rm -r build/docs/pages/demo
+	@mv build/docs/pages/zensical.toml build/docs/
+	$(DEV)/zensical build --clean --strict --config-file build/docs/zensical.toml
+
 parts: .venv/.ready ## fetch the real Consul and Envoy that the tests use into .cache
 	@$(DEV)/python tests/support/real_parts.py consul envoy 1.40 \
 		|| { test -z "$${CI:-}" && echo "make $@: going on without: the tests that need it will say so" >&2; }
@@ -73,6 +84,10 @@ python:
 	@echo "preparing .venv (an editable install with the tools)"
 	@"$(PYTHON)" -m venv .venv
 	@$(DEV)/python $(PIP_INSTALL) -e '.[all,dev]'
+	@touch $@
+
+.venv/.docs: .venv/.ready
+	@$(DEV)/python $(PIP_INSTALL) -e '.[all,dev,docs]'
 	@touch $@
 
 .venv-wheel/.ready: pyproject.toml $(SOURCES) | python

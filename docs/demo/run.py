@@ -60,22 +60,22 @@ class Demo:
 
     def start_agent(self) -> None:
         """The embedded agent, on ports that are free."""
-        words = ["agent", "-dev", "-http-port", "0", "-grpc-port", "0", "-dns-port", "-1"]
-        self.step("Start an agent: catalog, certificate authority, intentions", ["connect-proxy", *words])
-        output = self.stage.start("agent", [*PROGRAM, *words, "-format", "json"], self.environment)
+        words = [*PROGRAM, "agent", "-dev", "-http-port", "0", "-grpc-port", "0", "-dns-port", "-1"]
+        self.step("Start an agent: catalog, certificate authority, intentions", words)
+        output = self.stage.start("agent", [*words, "-format", "json"], self.environment)
         self.stage.wait_for("the agent's ports", lambda: output.read_bytes().endswith(b"\n"))
         http = json.loads(output.read_text().splitlines()[0])["http"]
         host, _, port = http.removeprefix("http://").rpartition(":")
         self.agent = Agent(host=host, port=int(port))
         self.environment["CONSUL_HTTP_ADDR"] = self.agent.address
         roots = self.agent.call("GET", "/v1/agent/connect/ca/roots").value
-        self.say(f"its HTTP API answers on http://{self.agent.address}")
+        self.show(["export", f"CONSUL_HTTP_ADDR={self.agent.address}"])
         self.say(f"its certificate authority stands for the trust domain {roots['TrustDomain']}")
 
     def start_web(self) -> None:
         """The application, and what Consul is told of both services."""
         web = [sys.executable, str(HERE / "web.py"), str(self.ports.web)]
-        self.step("Start the service 'web' and register it and its client 'api'", ["python", *web[1:]])
+        self.step("Start the service 'web' and register it and its client 'api'", web)
         self.stage.start("web", web, self.environment)
         self.stage.wait_for("web to listen", lambda: answers(self.ports.web))
         register(self.agent, self.ports)
@@ -87,17 +87,16 @@ class Demo:
 
     def start_sidecars(self) -> None:
         """One for each service, and wait until both can do their work."""
-        shown = ["connect-proxy", "--backend", self.backend, "-sidecar-for", "web"]
-        self.step(f"Start a sidecar for each, with the backend '{self.backend}'", shown)
+        commands = {service: self.sidecar(service) for service in SIDECARS}
+        self.step(f"Start a sidecar for each, with the backend '{self.backend}'")
         start = time.monotonic()
-        for service in SIDECARS:
-            words = sidecar_words(self.backend, PROGRAM, service, lambda: self.stage.free_ports(1)[0])
-            if service == SIDECARS[0] and words[len(PROGRAM) + 4 :]:
-                self.say(f"with {shlex.join(words[len(PROGRAM) + 4 :])}")
+        for service, words in commands.items():
+            self.show(words)
             self.stage.start(f"{service}'s sidecar", words, self.environment)
-        self.show(["connect-proxy", "wait", "-proxy-id", "web-sidecar-proxy", "-timeout", f"{READY_S}s"])
         for service in SIDECARS:
-            self.run_to_end("wait", "-proxy-id", f"{service}-sidecar-proxy", "-timeout", f"{READY_S}s")
+            words = ["wait", "-proxy-id", f"{service}-sidecar-proxy", "-timeout", f"{READY_S}s"]
+            self.show([*PROGRAM, *words])
+            self.run_to_end(*words)
         self.stage.wait_for("api to reach web", lambda: self.call_web().returncode == 0)
         self.say(f"both are ready after {time.monotonic() - start:.1f} s")
 
@@ -170,12 +169,19 @@ class Demo:
             self.show(command)
 
     def show(self, command: list[str]) -> None:
-        """A command that the reader could type."""
-        print(f"   $ {shlex.join(command)}", flush=True)
+        """A command, as the reader would type it."""
+        if command[: len(PROGRAM)] == PROGRAM:
+            command = ["connect-proxy", *command[len(PROGRAM) :]]
+        words = ["python" if word == sys.executable else _from_here(word) for word in command]
+        print(f"   $ {shlex.join(words)}", flush=True)
 
     def say(self, text: str) -> None:
         """What has been seen."""
         print(f"   {text}", flush=True)
+
+    def sidecar(self, service: str) -> list[str]:
+        """The command that runs the sidecar of *service*."""
+        return sidecar_words(self.backend, PROGRAM, service, lambda: self.stage.free_ports(1)[0])
 
     def call_web(self) -> subprocess.CompletedProcess[str]:
         """One request of api to web."""
@@ -196,6 +202,11 @@ class Demo:
         if done.returncode != 0:
             message = f"connect-proxy {shlex.join(words)}: exit code {done.returncode}\n{done.stderr}"
             raise DemoError(message)
+
+
+def _from_here(word: str) -> str:
+    """A path below the current folder without that folder."""
+    return word.removeprefix(f"{os.getcwd()}{os.sep}")
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:
