@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from connect_proxy.backend_inspection import HOOKS, visible_fault
+from connect_proxy.backends.inspection import HOOKS, visible_fault
 from connect_proxy.hookspecs import REQUIRED
 
 GOOD = """

@@ -1,0 +1,90 @@
+"""The chosen backend: its hooks as typed methods, its name on every error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from connect_proxy.errors import BackendError, ConnectProxyError
+from connect_proxy.mesh.immutable import EMPTY, frozen
+
+if TYPE_CHECKING:
+    import pluggy
+
+    from connect_proxy.plugin_api import (
+        Launch,
+        ProxyContext,
+        ProxyProcess,
+        RenderedConfig,
+        Setting,
+        Supervision,
+    )
+
+
+class Backend:
+    """The chosen backend behind typed hooks, each error carrying its name."""
+
+    def __init__(self, name: str, manager: pluggy.PluginManager) -> None:
+        self.name = name
+        self._manager = manager
+
+    def __repr__(self) -> str:
+        return f"<Backend {self.name}>"
+
+    def options(self) -> Sequence[Setting]:
+        """Its own command-line options; none if it has no such hook."""
+        from connect_proxy.plugin_api import Setting
+
+        rows: Sequence[Setting] = self._call("backend_options", (list, tuple), default=())
+        for row in rows:
+            if not isinstance(row, Setting):
+                raise BackendError(self.name, "backend_options", TypeError(f"returned {row!r}"))
+        return tuple(rows)
+
+    def describe(self) -> Mapping[str, str]:
+        """Versions of the programs that it would use on this host; none if it has no such hook."""
+        described: Mapping[str, str] = self._call("describe", (Mapping,), default=EMPTY)
+        return described
+
+    def gather_facts(self, context: ProxyContext) -> Mapping[str, Any]:
+        """What it found on this host; nothing if it has no such hook."""
+        facts: Mapping[str, Any] = self._call("gather_facts", (Mapping,), default=EMPTY, context=context)
+        return frozen(facts)  # type: ignore[no-any-return]  # frozen() keeps the kind
+
+    def render_config(self, context: ProxyContext) -> RenderedConfig:
+        """What the proxy is to be told."""
+        from connect_proxy.plugin_api import RenderedConfig
+
+        config: RenderedConfig = self._call("render_config", (RenderedConfig,), context=context)
+        return config
+
+    def launch(self, context: ProxyContext, config: RenderedConfig) -> Launch:
+        """What to run."""
+        from connect_proxy.plugin_api import ChildLaunch, ExecLaunch, InProcessLaunch
+
+        kinds = (ExecLaunch, ChildLaunch, InProcessLaunch)
+        what: Launch = self._call("launch", kinds, context=context, config=config)
+        return what
+
+    def supervise(self, context: ProxyContext, process: ProxyProcess) -> Supervision:
+        """How to look after what was started."""
+        from connect_proxy.plugin_api import Supervision
+
+        how: Supervision = self._call("supervise", (Supervision,), context=context, process=process)
+        return how
+
+    def _call(self, hook: str, kinds: tuple[type, ...], default: Any = None, **arguments: object) -> Any:
+        caller: Callable[..., object] | None = getattr(self._manager.hook, hook, None)
+        if caller is None:
+            return default
+        try:
+            result = caller(**arguments)
+        except ConnectProxyError:
+            raise
+        except Exception as exc:
+            raise BackendError(self.name, hook, exc) from exc
+        if result is None and default is not None:
+            return default
+        if not isinstance(result, kinds):
+            raise BackendError(self.name, hook, TypeError(f"returned a {type(result).__name__}"))
+        return result
