@@ -32,13 +32,10 @@ class SettingOption(click.Option):
     def __init__(self, row: Setting) -> None:
         self.row = row
         declared = [parameter(row), f"--{row.name}", f"-{row.name}"]
-        kind: Any = click.Choice(row.choices, case_sensitive=False) if row.choices else str
-        if row.metavar in {"FILE", "DIRECTORY", "DIR"}:
-            kind = click.Path()
         value_is_optional: dict[str, Any] = {"flag_value": "true"} if row.type is Type.BOOLEAN else {}
         super().__init__(
             declared,
-            type=kind,
+            type=str,
             is_flag=False,
             multiple=row.type is Type.STRINGS,
             help=help_text(row),

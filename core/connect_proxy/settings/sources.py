@@ -23,7 +23,7 @@ def environment(rows: Sequence[Setting], variables: Mapping[str, str]) -> Layer:
     return {
         row.name: Sourced(variables[row.env], Source.ENVIRONMENT, row.env)
         for row in rows
-        if row.env in variables and (variables[row.env] or not row.empty_env_is_unset)
+        if row.env and row.env in variables and (variables[row.env] or not row.empty_env_is_unset)
     }
 
 

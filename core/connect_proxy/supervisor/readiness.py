@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,6 +35,8 @@ async def public_listener_is_ready(
     is nothing to wait for. Never raises for what the peer does: the reason says it.
     """
     port = public_port(registration)
+    if port and not roots.roots:
+        return Readiness(ready=False, reason="Consul has no CA root yet")
     if port:
         failures = []
         for host in public_hosts(registration, node_address=node_address):
@@ -93,7 +97,7 @@ async def _public_answer(
     except (BrokenPipeError, ConnectionResetError):
         return Readiness(ready=False, reason=f"{where} closed the connection during the handshake")
     except OSError as exc:
-        return Readiness(ready=False, reason=f"{where} does not accept: {exc.strerror or exc}")
+        return Readiness(ready=False, reason=f"{where} does not accept: {_refusal(exc)}")
     return _judged(where, uris, registration, roots)
 
 
@@ -167,11 +171,18 @@ async def _upstream_accepts(upstream: Upstream, timeout_s: float) -> Readiness:
     except TimeoutError:
         return Readiness(ready=False, reason=f"{listener} did not answer within {timeout_s:g}s")
     except OSError as exc:
-        return Readiness(ready=False, reason=f"{listener} does not accept: {exc.strerror or exc}")
+        return Readiness(ready=False, reason=f"{listener} does not accept: {_refusal(exc)}")
     writer.close()
     with suppress(OSError):
         await writer.wait_closed()
     return Readiness(ready=True, reason=f"{listener} accepts")
+
+
+def _refusal(error: OSError) -> str:
+    """The kernel's words: asyncio puts the address, which is known, in their place."""
+    if isinstance(error, socket.gaierror) or not error.errno:
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
 
 
 def _joined(host: str, port: int) -> str:

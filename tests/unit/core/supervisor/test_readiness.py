@@ -255,3 +255,9 @@ def test_a_bind_port_in_the_config_beats_the_registered_port() -> None:
     assert public_port(Registration(id="p", name="p", port=1, config={"bind_port": "2"})) == 2
     assert public_port(Registration(id="p", name="p", port=1, config={"bind_port": "x"})) == 1
     assert public_port(Registration(id="p", name="p", port=1)) == 1
+
+
+def test_before_consul_has_a_root_nothing_is_ready() -> None:
+    roots = Roots(trust_domain=TRUST_DOMAIN, active_root_id="", roots=())
+    readiness = asyncio.run(public_listener_is_ready(registration(1), roots, node_address=""))
+    assert (readiness.ready, readiness.reason) == (False, "Consul has no CA root yet")
