@@ -159,5 +159,16 @@ class ProxyControlError(ConnectProxyError):
     """A running proxy's control interface does not answer, or refuses what it is asked."""
 
 
+class ApiError(ConnectProxyError):
+    """The embedded agent refuses an HTTP request. ``status`` and the text are the answer.
+
+    The text is Consul's own wherever Consul has one, since clients match on it.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class TransitionError(ConnectProxyError):
     """A state machine was given an event that its table has no arc for: a defect of ours."""

@@ -1,0 +1,1 @@
+"""Health checks that really run: TCP, HTTP, TTL, alias."""

@@ -1,0 +1,184 @@
+"""The HTTP server: requests to handlers, answers to bytes. The only module that knows uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import re
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from connect_proxy.dev_agent.http.blocking import is_blocking
+from connect_proxy.dev_agent.http.call import NOTHING, Call, Handler, Reply
+from connect_proxy.dev_agent.http.routes import ENDPOINTS
+from connect_proxy.dev_agent.state import AgentState
+from connect_proxy.errors import ApiError
+
+_log = logging.getLogger("connect_proxy.dev_agent.http")
+_BODY_LIMIT = 8 * 1024 * 1024
+_SHUTDOWN_SECONDS = 2
+"""How long uvicorn waits for answers under way: blocked queries have ended before."""
+
+
+class HttpServer:
+    """Serves the API on sockets that are listening already."""
+
+    def __init__(self, state: AgentState, sockets: list[socket.socket]) -> None:
+        self._sockets = sockets
+        config = uvicorn.Config(
+            build_app(state),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            ws="none",
+            loop="none",
+            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+            timeout_keep_alive=60,
+        )
+        self._server = _QuietServer(config)
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Returns when requests are answered."""
+        self._task = asyncio.create_task(self._server.serve(sockets=self._sockets), name="http server")
+        while not self._server.started:
+            if self._task.done():
+                await self._task
+                message = "the HTTP server ended while it started"
+                raise RuntimeError(message)
+            await asyncio.sleep(0.005)
+
+    async def stop(self) -> None:
+        """Returns when all connections are closed."""
+        if self._task is not None:
+            self._server.should_exit = True
+            await self._task
+
+
+class _QuietServer(uvicorn.Server):
+    """uvicorn without signal handlers: signals belong to the program around."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def build_app(state: AgentState) -> Starlette:
+    """The ASGI application for :data:`ENDPOINTS`."""
+    by_path: dict[str, dict[str, Handler]] = {}
+    for endpoint in ENDPOINTS:
+        by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint.handler
+    routes = [
+        Route(_starlette_path(path), _dispatcher(state, handlers), methods=_ALL_METHODS)
+        for path, handlers in by_path.items()
+    ]
+    app = Starlette(routes=routes, exception_handlers={404: _not_found})
+    # Consul answers "/v1/query/" itself and never redirects between the two spellings.
+    app.router.redirect_slashes = False
+    return app
+
+
+_ALL_METHODS = ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"]
+
+
+def _dispatcher(state: AgentState, handlers: dict[str, Handler]) -> Any:
+    allowed = ",".join(["OPTIONS", *sorted(handlers)])
+
+    async def dispatch(request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return Response(headers={"Allow": allowed})
+        method = "GET" if request.method == "HEAD" else request.method
+        handler = handlers.get(method)
+        if handler is None:
+            text = f"method {request.method} not allowed"
+            return _text(text, 405, {"Allow": allowed})
+        try:
+            body = await _body(request)
+            call = Call(
+                state=state,
+                method=method,
+                path=request.path_params,
+                query=request.query_params,
+                headers=request.headers,
+                body=body,
+            )
+            reply = await _answer(request, handler, call)
+        except ApiError as exc:
+            return _text(str(exc), exc.status)
+        except ClientDisconnect:
+            return Response(status_code=499)
+        return _response(reply, pretty="pretty" in request.query_params)
+
+    return dispatch
+
+
+async def _answer(request: Request, handler: Handler, call: Call) -> Reply:
+    """The handler's reply; a blocked handler ends when its client has gone."""
+    if not is_blocking(call.query):
+        return await handler(call)
+    work = asyncio.ensure_future(handler(call))
+    gone = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise ClientDisconnect
+        return work.result()
+    finally:
+        for task in (work, gone):
+            if not task.done():
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _body(request: Request) -> bytes:
+    chunks = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > _BODY_LIMIT:
+            raise ApiError(413, "Request body too large")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _response(reply: Reply, *, pretty: bool) -> Response:
+    headers = dict(reply.headers)
+    if reply.text is not None:
+        return Response(reply.text, status_code=reply.status, headers=headers, media_type="text/plain")
+    if reply.body is NOTHING:
+        return Response(status_code=reply.status, headers=headers)
+    content = (
+        json.dumps(reply.body, indent=4) + "\n" if pretty else json.dumps(reply.body, separators=(",", ":"))
+    )
+    return Response(
+        content, status_code=reply.status, headers={**headers, "Content-Type": "application/json"}
+    )
+
+
+def _text(text: str, status: int, headers: dict[str, str] | None = None) -> Response:
+    return Response(text, status_code=status, headers=headers, media_type="text/plain")
+
+
+async def _not_found(request: Request, exc: Exception) -> Response:
+    return Response(status_code=404)
+
+
+def _starlette_path(path: str) -> str:
+    """``{id}`` at the end takes slashes and may be empty, as Consul's prefixes do."""
+    return re.sub(r"\{(\w+)\}$", r"{\1:path}", path)

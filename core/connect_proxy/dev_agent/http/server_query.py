@@ -1,0 +1,29 @@
+"""What every endpoint that asks "the servers" shares: headers and the datacenter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from connect_proxy.dev_agent.http.call import Call, Reply
+from connect_proxy.errors import ApiError
+
+
+def check_datacenter(call: Call) -> None:
+    """Raises ApiError where ``?dc=`` names another datacenter: there is only one."""
+    wanted = call.query.get("dc", "")
+    if wanted and wanted.lower() != call.state.catalog.node.datacenter.lower():
+        raise ApiError(500, "No path to datacenter")
+
+
+def answered(call: Call, body: Any, index: int) -> Reply:
+    """*body* with the headers of a server's answer."""
+    consistency = "stale" if "stale" in call.query else "leader"
+    return Reply(
+        body=body,
+        headers={
+            "X-Consul-Index": str(index),
+            "X-Consul-KnownLeader": "true",
+            "X-Consul-LastContact": "0",
+            "X-Consul-Effective-Consistency": consistency,
+        },
+    )

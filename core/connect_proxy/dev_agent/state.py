@@ -1,0 +1,48 @@
+"""All that the embedded agent holds, as the handlers see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from connect_proxy.dev_agent.access import Access
+from connect_proxy.dev_agent.ca.authority import Authority
+from connect_proxy.dev_agent.ca.leaves import Leaves
+from connect_proxy.dev_agent.catalog import Catalog
+from connect_proxy.dev_agent.changes import Changes
+from connect_proxy.dev_agent.checks.runner import CheckRunner
+from connect_proxy.dev_agent.intentions import Intentions
+from connect_proxy.dev_agent.prepared_queries import PreparedQueries
+from connect_proxy.dev_agent.registry import Registry
+
+CONSUL_VERSION = "1.8.7"
+"""The Consul whose behaviour is the measure; what ``agent/self`` says."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ports:
+    """Where the agent's listeners are; -1 where one is off."""
+
+    http: int
+    dns: int
+    grpc: int
+    server: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentState:
+    """The parts, put together once (:mod:`connect_proxy.dev_agent.agent`)."""
+
+    changes: Changes
+    catalog: Catalog
+    checks: CheckRunner
+    registry: Registry
+    authority: Authority
+    leaves: Leaves
+    intentions: Intentions
+    queries: PreparedQueries
+    access: Access
+    client_address: str
+    ports: Ports
+    sidecar_port_range: tuple[int, int]
+    supported_envoys: tuple[str, ...] = ()
+    """Versions that the gRPC port's xDS speaks to; shown only if that port is on."""
