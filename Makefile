@@ -57,9 +57,10 @@ integration: TESTS := tests/integration
 integration: parts .venv-wheel/.ready ## real Envoy, real Consul, real processes
 	$(WHEEL)/python -m pytest -n $(PYTEST_WORKERS) --durations=15 $(PYTEST_ARGS) $(TESTS)
 
-bench: parts .venv/.ready ## beside Consul's proxy, Envoy and HAProxy; writes docs/performance.md
+bench: parts .venv/.ready ## the built-in proxy beside Consul's and Envoy; writes docs/performance.md
 	@$(call need,wrk,sudo apt-get install wrk)
 	@$(call need,iperf3,sudo apt-get install iperf3)
+	@PATH="$$PATH:/usr/sbin"; $(call need,nginx,sudo apt-get install nginx-light)
 	$(DEV)/python tests/bench/run.py --write docs/performance.md
 
 docs: .venv/.docs ## the documentation as a site, in build/docs/site
