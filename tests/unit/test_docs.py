@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from connect_proxy import errors, hookspecs
+from connect_proxy.dev_agent.http.routes import ENDPOINTS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -122,3 +123,12 @@ def test_every_extra_is_explained() -> None:
     text = (DOCS / "reference/install.md").read_text()
     extras = set(project["optional-dependencies"]) - {"dev", "docs"}
     assert {extra for extra in extras if f".[{extra}]" not in text} == set()
+
+
+def test_every_endpoint_of_the_embedded_agent_has_a_row() -> None:
+    text = (DOCS / "reference/http-api.md").read_text()
+    documented = set(re.findall(r"^\| `([A-Z]+)` \| `(/v1/[^`]+)` \|", text, re.MULTILINE))
+    # ACLs are documented as one.
+    served = {(one.method, one.path) for one in ENDPOINTS if not one.path.startswith("/v1/acl/")}
+    assert documented == served
+    assert "/v1/acl/" in text
