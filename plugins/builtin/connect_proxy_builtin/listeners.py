@@ -64,6 +64,7 @@ class Listeners:
         self._wanted: dict[str, Wanted] = {}
         self._open: dict[str, Open] = {}
         self._failures: dict[str, str] = {}
+        self._left: set[SocketAddress] = set()
         self._serial = 0
 
     @property
@@ -97,8 +98,10 @@ class Listeners:
                     self.close(leaving)
         failed = {wanted.name: exc for wanted in missing if (exc := self._try(wanted)) is not None}
         for name, exc in failed.items():
-            if self._failures.get(name) != str(exc):
+            # What we just left ourselves is free once every worker has closed it, in a moment.
+            if self._failures.get(name) != str(exc) and self._wanted[name].address not in self._left:
                 log.error("%s; it is tried again every few seconds", exc)
+        self._left.clear()
         self._failures = {name: str(exc) for name, exc in failed.items()}
         return failed
 
@@ -138,6 +141,7 @@ class Listeners:
         for post in self._workers:
             post(CloseListener(key=opened.key))
         opened.sock.close()
+        self._left.add(opened.wanted.address)
         path = opened.wanted.address.path
         if path and self._wanted.get(name, opened.wanted).address.path != path:
             Path(path).unlink(missing_ok=True)

@@ -18,12 +18,17 @@ def port_owner(port: int) -> str:
     wanted = {f"socket:[{inode}]" for inode in inodes}
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if any(os.readlink(entry.path) in wanted for entry in os.scandir(process / "fd")):
+            if _holds_any(process, wanted):
                 name = (process / "comm").read_text().strip()
                 return f"{name} (pid {process.name})"
         except OSError:  # gone meanwhile, or not ours to look into
             continue
     return ""
+
+
+def _holds_any(process: Path, wanted: set[str]) -> bool:
+    with os.scandir(process / "fd") as descriptors:
+        return any(os.readlink(entry.path) in wanted for entry in descriptors)
 
 
 def _listening_inodes(port: int) -> set[str]:

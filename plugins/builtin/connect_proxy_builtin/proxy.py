@@ -23,7 +23,8 @@ from connect_proxy_builtin.policy import PlanePolicy, exposures, plane_policy
 
 log = logging.getLogger("connect_proxy.builtin")
 
-RETRY_LISTENERS_S: Final = 2.0
+RETRY_LISTENERS_FIRST_S: Final = 0.1
+RETRY_LISTENERS_S: Final = 3.0
 LOG_LEVELS: Final = {"TRACE": "DEBUG", "WARN": "WARNING"}
 
 
@@ -123,10 +124,15 @@ class BuiltinProxy:
                 log.warning("%s", text)
 
     async def _retry_listeners(self, plane: DataPlane) -> None:
+        """Soon at first: an address that was left a moment ago is free in the next."""
+        pause = RETRY_LISTENERS_FIRST_S
         while True:
-            await asyncio.sleep(RETRY_LISTENERS_S)
-            if not plane.listeners.complete:
+            await asyncio.sleep(pause)
+            if plane.listeners.complete:
+                pause = RETRY_LISTENERS_FIRST_S
+            else:
                 plane.listeners.retry()
+                pause = min(RETRY_LISTENERS_S, pause * 2)
 
     # ------------------------------------------------------------ what supervisors ask for
 
