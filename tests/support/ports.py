@@ -63,10 +63,14 @@ class _Supply:
 
     block: PortBlock | None = None
     following: int = 0
+    used_up: list[PortBlock] = field(default_factory=list)
+    """Kept, and locked: their ports may still be in use."""
 
     def take(self) -> int:
         while True:
             if self.block is None or self.following > self.block.last:
+                if self.block is not None:
+                    self.used_up.append(self.block)
                 self.block = free_block()
                 self.following = self.block.first
             self.following += 1
