@@ -20,8 +20,9 @@ from connect_proxy.proxy_run.request import RunRequest
 
 log = logging.getLogger("connect_proxy.run")
 
-SOCKET_DIRECTORY_LIMIT: Final = 80
-"""Bytes of a directory that still leave room for a socket's name within the 108 of sockaddr_un."""
+SOCKET_DIRECTORY_LIMIT: Final = 60
+"""Bytes of a base directory that still leave room for the run's own directory (23 bytes) and a
+socket's name within the 107 that sockaddr_un holds."""
 
 
 async def resolve(request: RunRequest) -> ProxyContext:
