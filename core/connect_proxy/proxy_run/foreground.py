@@ -205,6 +205,8 @@ class Foreground:
         if self._watcher is not None:
             feed = self._watcher.status
             state["snapshot"] = {name: getattr(feed, name) for name in feed.__slots__}
+            if (current := self._watcher.current) is not None:
+                state["registration"] = current.registration_state.value
         if self._supervisor is not None:
             state["process"] = {
                 "state": self._supervisor.state.value,
