@@ -177,6 +177,14 @@ def http_get(port: int, path: str = "/", *, host: str = "127.0.0.1") -> tuple[in
         connection.close()
 
 
+def ended(connection: socket.socket) -> bool:
+    """Whether the other side ends or cuts the connection; True once it has."""
+    try:
+        return connection.recv(1) == b""
+    except ConnectionError:
+        return True
+
+
 def _read_all(connection: socket.socket) -> bytes:
     got = b""
     while more := connection.recv(65536):
