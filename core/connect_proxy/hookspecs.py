@@ -21,6 +21,7 @@ from connect_proxy.plugin_api import (
     RenderedConfig,
     Setting,
     Supervision,
+    XdsService,
 )
 
 hookspec = pluggy.HookspecMarker("connect_proxy")
@@ -85,5 +86,15 @@ def describe() -> Mapping[str, str]:
     When: for ``connect-proxy --version`` only, without a context. May look for programs and ask
     them for their version; may not raise for one that is missing. What it raises is shown in its
     place and harms nothing else.
+    """
+    raise NotImplementedError
+
+
+@hookspec(firstresult=True)
+def embedded_xds() -> XdsService:
+    """What serves xDS on the embedded agent's gRPC port. Optional.
+
+    When: as ``connect-proxy agent -dev`` starts with a gRPC port. The service is started by the
+    agent, not here: may not do I/O.
     """
     raise NotImplementedError

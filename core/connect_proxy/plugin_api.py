@@ -45,6 +45,7 @@ __all__ = [
     "Sourced",
     "Supervision",
     "Type",
+    "XdsService",
     "hookimpl",
 ]
 
@@ -197,6 +198,23 @@ class Companion(Protocol):
 
     def status(self) -> Mapping[str, Any]:
         """A JSON-able picture for the state dump."""
+
+
+class XdsService(Protocol):
+    """Serves Envoy's xDS from an agent's HTTP API: what fills the embedded agent's gRPC port."""
+
+    @property
+    def supported_envoys(self) -> tuple[str, ...]:
+        """The Envoy versions it speaks to, newest first, as ``agent/self`` lists them."""
+
+    async def start(self, listen_address: str, agent_http_url: str) -> int:
+        """Listen on *listen_address* (``host:port``, port 0 picks one); the port.
+
+        Raises MissingDependencyError, PortInUseError.
+        """
+
+    async def stop(self) -> None:
+        """Stop listening and end all streams."""
 
 
 class InProcessProxy(Protocol):

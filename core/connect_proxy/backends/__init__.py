@@ -7,6 +7,13 @@ the installed extensions), in a fresh PluginManager, so a broken stranger harms 
 
 from connect_proxy.backends.discovery import InstalledBackend, checked_backends, installed_backends
 from connect_proxy.backends.facade import Backend
-from connect_proxy.backends.loading import load_backend
+from connect_proxy.backends.loading import embedded_xds, load_backend
 
-__all__ = ["Backend", "InstalledBackend", "checked_backends", "installed_backends", "load_backend"]
+__all__ = [
+    "Backend",
+    "InstalledBackend",
+    "checked_backends",
+    "embedded_xds",
+    "installed_backends",
+    "load_backend",
+]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         RenderedConfig,
         Setting,
         Supervision,
+        XdsService,
     )
 
 
@@ -45,6 +46,11 @@ class Backend:
         """Versions of the programs that it would use on this host; none if it has no such hook."""
         described: Mapping[str, str] = self._call("describe", (Mapping,), default=EMPTY)
         return described
+
+    def embedded_xds(self) -> XdsService | None:
+        """What serves xDS on the embedded agent's gRPC port; None if it has no such hook."""
+        service: XdsService | None = self._call("embedded_xds", (object,))
+        return service
 
     def gather_facts(self, context: ProxyContext) -> Mapping[str, Any]:
         """What it found on this host; nothing if it has no such hook."""
@@ -83,7 +89,7 @@ class Backend:
             raise
         except Exception as exc:
             raise BackendError(self.name, hook, exc) from exc
-        if result is None and default is not None:
+        if result is None and (default is not None or object in kinds):
             return default
         if not isinstance(result, kinds):
             raise BackendError(self.name, hook, TypeError(f"returned a {type(result).__name__}"))

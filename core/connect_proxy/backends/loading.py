@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 from typing import TYPE_CHECKING
 
 from connect_proxy.backends.discovery import BACKENDS_GROUP, discover, owner, owners, preferred
 from connect_proxy.backends.facade import Backend
-from connect_proxy.errors import BackendLoadError, UnknownBackendError
+from connect_proxy.errors import BackendLoadError, ConnectProxyError, UnknownBackendError
 
 if TYPE_CHECKING:
     import pluggy
     from importlib_metadata import EntryPoint
+
+    from connect_proxy.plugin_api import XdsService
+
+log = logging.getLogger("connect_proxy.backends")
 
 EXTENSIONS_GROUP = "connect_proxy.extensions"
 EXTENSIONS_VARIABLE = "CONNECT_PROXY_EXTENSIONS"
@@ -34,6 +39,22 @@ def load_backend(name: str) -> Backend:
             raise BackendLoadError(message)
     _add_extensions(manager)
     return Backend(name, manager)
+
+
+def embedded_xds() -> XdsService | None:
+    """What serves xDS on the embedded agent's gRPC port: of the first backend that offers it.
+
+    Loads the installed backends one after the other; a broken one is passed over.
+    """
+    for name in sorted(discover(BACKENDS_GROUP)):
+        try:
+            service = load_backend(name).embedded_xds()
+        except ConnectProxyError as exc:
+            log.debug("passed over when looking for xDS: %s", exc)
+            continue
+        if service is not None:
+            return service
+    return None
 
 
 def _only(name: str) -> EntryPoint:

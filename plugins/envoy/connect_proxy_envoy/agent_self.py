@@ -11,6 +11,8 @@ from connect_proxy_envoy.version import Version, find_version
 
 FIRST_V3 = Version(1, 10)
 """The first Consul that serves xDS v3."""
+V3_ONLY = Version(1, 18)
+"""The first Envoy without xDS v2: an agent that lists it or a newer one serves v3."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,8 +43,11 @@ class AgentXds:
     @property
     def serves_v3(self) -> bool:
         """Whether its xDS is the version that Envoys of today speak."""
-        known = self.consul_version is not None and self.consul_version >= FIRST_V3
-        return self.names_ports or (known and not self.is_off)
+        if self.names_ports:
+            return True
+        new_consul = self.consul_version is not None and self.consul_version >= FIRST_V3
+        listed = [version for version in map(find_version, self.supported_envoys) if version]
+        return not self.is_off and (new_consul or any(version >= V3_ONLY for version in listed))
 
 
 def read_agent_xds(agent_self: Mapping[str, Any]) -> AgentXds:

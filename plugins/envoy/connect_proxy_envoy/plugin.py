@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from connect_proxy.plugin_api import Launch, ProxyContext, ProxyProcess, Rendere
 from connect_proxy_envoy.settings import SETTINGS
 
 if TYPE_CHECKING:
-    from connect_proxy.plugin_api import Supervision
+    from connect_proxy.plugin_api import Supervision, XdsService
 
 
 @hookimpl
@@ -48,3 +49,19 @@ def supervise(context: ProxyContext, process: ProxyProcess) -> Supervision:
     from connect_proxy_envoy.supervision import supervision
 
     return supervision(context, process)
+
+
+@hookimpl
+def describe() -> Mapping[str, str]:
+    """The Envoy that would be run: its path and version."""
+    from connect_proxy_envoy.program import describe_program
+
+    return {"envoy": describe_program(os.environ)}
+
+
+@hookimpl
+def embedded_xds() -> XdsService:
+    """ADS for whatever is registered at the embedded agent."""
+    from connect_proxy_envoy.xds.embedded import EmbeddedXds
+
+    return EmbeddedXds()

@@ -77,3 +77,12 @@ def ask_version(path: str) -> Version:
         message = f"{path!r} is no Envoy: `--version` names no version, it said {said!r}"
         raise MissingProgramError(message)
     return version
+
+
+def describe_program(environment: Mapping[str, str]) -> str:
+    """Path and version of the Envoy that would be run, or that there is none."""
+    try:
+        path = find_program("", environment)
+        return f"{path} {ask_version(path)}"
+    except MissingProgramError:
+        return "not found"

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from connect_proxy.errors import PermissionDeniedError, UnknownTokenError
+from connect_proxy.errors import PermissionDeniedError, PortInUseError, UnknownTokenError
 from connect_proxy_envoy.resources.resource import Resource
 from connect_proxy_envoy.xds import protobuf
 from connect_proxy_envoy.xds.delta import DeltaStream
@@ -71,7 +71,7 @@ class XdsServer:
     async def listen(self, address: str) -> int:
         """Serve at *address* (``unix:/path`` or ``host:port``) until :meth:`stop`; the TCP port.
 
-        Raises OSError.
+        Raises PortInUseError.
         """
         grpc = protobuf.grpc_module
         self._server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
@@ -79,7 +79,8 @@ class XdsServer:
         try:
             port = int(self._server.add_insecure_port(address))
         except RuntimeError as exc:
-            raise OSError(str(exc)) from exc
+            message = f"xDS cannot be served on {address!r}: {exc}; give another port"
+            raise PortInUseError(message) from exc
         await self._server.start()
         if address.startswith("unix:"):
             os.chmod(address.removeprefix("unix:"), 0o600)
@@ -106,19 +107,15 @@ class XdsServer:
         methods = {"DeltaAggregatedResources": delta, "StreamAggregatedResources": plain}
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 
-    async def _delta(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
-        stream = DeltaStream()
-        kind = _Kind(stream, protobuf.read_delta_request, protobuf.delta_response)
-        async for message in self._serve(kind, requests, context):
-            yield message
+    async def _delta(self, requests: AsyncIterator[Any], context: Any) -> None:
+        kind = _Kind(DeltaStream(), protobuf.read_delta_request, protobuf.delta_response)
+        await self._serve(kind, requests, context)
 
-    async def _state_of_the_world(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
-        stream = StateStream()
-        kind = _Kind(stream, protobuf.read_state_request, protobuf.state_response)
-        async for message in self._serve(kind, requests, context):
-            yield message
+    async def _state_of_the_world(self, requests: AsyncIterator[Any], context: Any) -> None:
+        kind = _Kind(StateStream(), protobuf.read_state_request, protobuf.state_response)
+        await self._serve(kind, requests, context)
 
-    async def _serve(self, kind: _Kind, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+    async def _serve(self, kind: _Kind, requests: AsyncIterator[Any], context: Any) -> None:
         """One stream, from its first request (which names the node) to its end."""
         first = await anext(aiter(requests), None)
         if first is None:
@@ -126,19 +123,18 @@ class XdsServer:
         caller = Caller(node_id=first.node.id, token=_token(context))
         try:
             async with self._feeds.open(caller) as feed:
-                async for message in self._exchange(kind, first, requests, feed):
-                    yield message
+                self._receive(kind, first)
+                await self._exchange(kind, requests, feed, context)
         except (PermissionDeniedError, UnknownTokenError) as exc:
             code = "UNAUTHENTICATED" if isinstance(exc, UnknownTokenError) else "PERMISSION_DENIED"
             await context.abort(getattr(protobuf.grpc_module.StatusCode, code), str(exc))
 
     async def _exchange(
-        self, kind: _Kind, first: Any, requests: AsyncIterator[Any], feed: ResourceFeed
-    ) -> AsyncIterator[Any]:
-        """Responses, whenever requests or new resources ask for some."""
+        self, kind: _Kind, requests: AsyncIterator[Any], feed: ResourceFeed, context: Any
+    ) -> None:
+        """Responses, whenever requests or new resources ask for some, until the client ends."""
         bell = asyncio.Event()
         bell.set()
-        self._receive(kind, first)
         reader = asyncio.create_task(self._read(kind, requests, bell))
         reader.add_done_callback(lambda _: bell.set())
         feed.add_bell(bell)
@@ -150,8 +146,9 @@ class XdsServer:
                 if feed.current is not None:
                     kind.stream.offer(feed.current)
                     for response in kind.stream.responses():
-                        yield kind.packed(response, feed.message)
-            reader.result()
+                        await context.write(kind.packed(response, feed.message))
+            if not reader.cancelled():
+                reader.result()
         finally:
             self.streams -= 1
             feed.remove_bell(bell)

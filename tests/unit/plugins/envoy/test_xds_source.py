@@ -75,6 +75,13 @@ def test_agent_self_of_consul_1_18_is_read() -> None:
     assert (agent.plaintext_port, agent.tls_port, agent.ipv6) == (8502, 0, True)
 
 
+def test_an_agent_that_lists_an_envoy_without_v2_serves_v3() -> None:
+    agent = AgentXds(
+        consul_version=Version(1, 8, 7), debug_grpc_port=8502, supported_envoys=("1.40.0", "1.36.0")
+    )
+    assert _choose("auto", agent).source == "agent"
+
+
 @pytest.mark.parametrize("told", [{}, {"xDS": None}, {"xDS": {"Ports": 1}, "Config": {"Version": 2}}])
 def test_malformed_agent_self_counts_as_not_told(told: dict[str, object]) -> None:
     assert read_agent_xds(told).is_off
