@@ -64,7 +64,7 @@ class Demo:
         self.step("Start an agent: catalog, certificate authority, intentions", words)
         output = self.stage.start("agent", [*words, "-format", "json"], self.environment)
         self.stage.wait_for("the agent's ports", lambda: output.read_bytes().endswith(b"\n"))
-        http = json.loads(output.read_text().splitlines()[0])["http"]
+        http = json.loads(output.read_text().splitlines()[0])["http_addr"]
         host, _, port = http.removeprefix("http://").rpartition(":")
         self.agent = Agent(host=host, port=int(port))
         self.environment["CONSUL_HTTP_ADDR"] = self.agent.address
