@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import inspect
 import re
+import signal
 import tomllib
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
+import pluggy
 import pytest
 
 from connect_proxy import errors, hookspecs
 from connect_proxy.dev_agent.http.routes import ENDPOINTS
+from connect_proxy.plugin_api import ProxyProcess, Source, Sourced
+from connect_proxy.testing import examples
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -132,3 +137,26 @@ def test_every_endpoint_of_the_embedded_agent_has_a_row() -> None:
     served = {(one.method, one.path) for one in ENDPOINTS if not one.path.startswith("/v1/acl/")}
     assert documented == served
     assert "/v1/acl/" in text
+
+
+def test_the_backend_of_the_how_to_is_one() -> None:
+    text = (DOCS / "how-to/write-a-backend.md").read_text()
+    project, plugin, _ = re.findall(r"^```(?:toml|python)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert tomllib.loads(project)["project"]["entry-points"]["connect_proxy.backends"] == {
+        "haproxy": "connect_proxy_haproxy.plugin"
+    }
+    module = types.ModuleType("connect_proxy_haproxy.plugin")
+    exec(plugin, module.__dict__)
+    manager = pluggy.PluginManager("connect_proxy")
+    manager.add_hookspecs(hookspecs)
+    manager.register(module)
+    manager.check_pending()
+    rows = manager.hook.backend_options()
+    options = {row.name: Sourced(row.default, Source.DEFAULT) for row in rows}
+    context = examples.context(options=options, passthrough=("-V",))
+    config = manager.hook.render_config(context=context)
+    launch = manager.hook.launch(context=context, config=config)
+    assert launch.argv == ("haproxy", "-f", "{config}", "-V")
+    assert b"bind 127.0.0.1:21000" in launch.documents[0].content
+    supervision = manager.hook.supervise(context=context, process=ProxyProcess(pid=1))
+    assert supervision.stop_signal == signal.SIGUSR1
