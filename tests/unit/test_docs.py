@@ -8,14 +8,18 @@ import signal
 import tomllib
 import types
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pluggy
 import pytest
 
 from connect_proxy import errors, hookspecs
+from connect_proxy.cli.main import COMMANDS
 from connect_proxy.dev_agent.http.routes import ENDPOINTS
 from connect_proxy.plugin_api import ProxyProcess, Source, Sourced
+from connect_proxy.settings.fields import CORE
+from connect_proxy.settings.reference import page as settings_page
 from connect_proxy.testing import examples
 
 ROOT = Path(__file__).parents[2]
@@ -160,3 +164,32 @@ def test_the_backend_of_the_how_to_is_one() -> None:
     assert b"bind 127.0.0.1:21000" in launch.documents[0].content
     supervision = manager.hook.supervise(context=context, process=ProxyProcess(pid=1))
     assert supervision.stop_signal == signal.SIGUSR1
+
+
+def test_the_settings_page_is_what_the_table_says() -> None:
+    assert (DOCS / "reference/settings.md").read_text() == settings_page(), (
+        "write it anew: python -m connect_proxy.settings.reference > docs/reference/settings.md"
+    )
+
+
+def test_every_core_setting_has_its_row() -> None:
+    rows = [line for line in settings_page().splitlines() if line.startswith("|")]
+    for setting in CORE:
+        named = f"`-{setting.name}`" if setting.flag else f"`{setting.env}`"
+        assert [row for row in rows if f"| {named} |" in row], setting.name
+
+
+def test_every_command_has_a_heading_and_no_other_has() -> None:
+    found = [name for name in headings(DOCS / "reference/cli.md") if name.startswith("connect-proxy ")]
+    assert sorted(found) == sorted(f"connect-proxy {name}" for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_flag_of_a_command_is_explained_under_its_heading(name: str) -> None:
+    section = (
+        (DOCS / "reference/cli.md").read_text().split(f"## connect-proxy {name}\n")[1].split("\n## ")[0]
+    )
+    core = {setting.name for setting in CORE}
+    rows = import_module(COMMANDS[name].module).ROWS
+    missing = [row.name for row in rows if row.name not in core and f"| `-{row.name}" not in section]
+    assert missing == []

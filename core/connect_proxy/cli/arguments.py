@@ -81,9 +81,9 @@ def peeked(words: Sequence[str], rows: Sequence[Setting]) -> Mapping[str, str]:
         name, equals, value = _split(words[index])
         index += 1
         row = known.get(name)
-        if equals or (row is not None and row.type is Type.BOOLEAN):
-            value = value or "true"
-        elif index < len(words) and (row is not None or not words[index].startswith("-")):
+        if not equals and row is not None and row.type is Type.BOOLEAN:
+            value = "true"
+        elif not equals and index < len(words) and (row is not None or not words[index].startswith("-")):
             value = words[index]
             index += 1
         if row is not None:

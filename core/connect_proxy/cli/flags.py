@@ -27,19 +27,20 @@ class Given:
 
 
 class SettingOption(click.Option):
-    """An option whose declaration is a row of settings. Its text is parsed with all other sources."""
+    """An option whose declaration is a row of settings. Its text is parsed with all other sources.
+
+    Booleans are no click flags: the normaliser gives every option its value, so that click has
+    nothing to guess about the next word.
+    """
 
     def __init__(self, row: Setting) -> None:
         self.row = row
         declared = [parameter(row), f"--{row.name}", f"-{row.name}"]
-        value_is_optional: dict[str, Any] = {"flag_value": "true"} if row.type is Type.BOOLEAN else {}
         super().__init__(
             declared,
             type=str,
-            is_flag=False,
             multiple=row.type is Type.STRINGS,
             help=help_text(row),
-            **value_is_optional,
         )
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
