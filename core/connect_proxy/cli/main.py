@@ -30,6 +30,10 @@ COMMANDS: Final[Mapping[str, Verb]] = {
         module="connect_proxy.cli.commands.run",
         summary="Run one sidecar in the foreground (what connect-proxy does without a command).",
     ),
+    "agent": Verb(
+        module="connect_proxy.cli.commands.agent",
+        summary="Run the embedded Consul-compatible agent for development.",
+    ),
     "backends": Verb(
         module="connect_proxy.cli.commands.backends",
         summary="List the installed backends.",
