@@ -65,7 +65,9 @@ class IntentionsQuery:
         self._default_known = True
 
     async def ask(self) -> float:
-        wait_s = self._settings.wait_s if self._default_known else self._settings.poll_s
+        wait_s = self._settings.wait_s
+        if not self._default_known:
+            wait_s = min(wait_s, self._settings.poll_s)
         try:
             listed = await self._client.intentions(index=self._cursor.index, wait=wait_s)
         except PermissionDeniedError as exc:
