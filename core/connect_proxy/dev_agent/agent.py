@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from connect_proxy.dev_agent.access import Access, OpenAccess
+from connect_proxy.dev_agent.agent_cache import AgentCache
 from connect_proxy.dev_agent.ca.authority import Authority
 from connect_proxy.dev_agent.ca.leaves import Leaves
 from connect_proxy.dev_agent.catalog import CONSUL_SERVICE, Catalog
@@ -164,7 +165,16 @@ class DevAgent:
             id=CONSUL_SERVICE,
             name=CONSUL_SERVICE,
             port=ports.server,
-            meta=frozen({"version": CONSUL_VERSION}),
+            meta=frozen(
+                {
+                    "non_voter": "false",
+                    "raft_version": "3",
+                    "serf_protocol_current": "2",
+                    "serf_protocol_max": "5",
+                    "serf_protocol_min": "1",
+                    "version": CONSUL_VERSION,
+                }
+            ),
         )
         catalog = Catalog(node=node, changes=changes, server=server)
         checks = CheckRunner(catalog=catalog)
@@ -182,6 +192,7 @@ class DevAgent:
             intentions=Intentions(changes=changes),
             queries=PreparedQueries(changes=changes),
             access=self._access,
+            agent_cache=AgentCache(),
             client_address=_host(options.client),
             ports=ports,
             sidecar_port_range=options.sidecar_ports,

@@ -79,12 +79,12 @@ class Catalog:
     def services(self) -> list[ServiceRecord]:
         """Every service of the node, the agent's own ``consul`` included, in order of ids."""
         both = self._catalog_only | self._services
-        return [both[service_id] for service_id in sorted(both)]
+        return [both[service_id] for service_id in sorted(both, key=str.lower)]
 
     def checks(self) -> list[CheckRecord]:
         """Every check, in order of ids."""
         both = self._node_checks | self._checks
-        return [both[check_id] for check_id in sorted(both)]
+        return [both[check_id] for check_id in sorted(both, key=str.lower)]
 
     def instances(self, name: str) -> list[Instance]:
         """The instances of service *name*."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from connect_proxy.dev_agent.go_duration import NotADurationError, parse_duration
@@ -38,12 +38,19 @@ def read_json(body: bytes) -> Any:
 
 
 class Struct:
-    """One Go struct: its keys (CamelCase) and their kinds. Decodes to a dict of the keys given."""
+    """One Go struct: its keys (CamelCase) and their kinds. Decodes to a dict of the keys given.
 
-    def __init__(self, fields: Mapping[str, Kind], *, snake: bool = False) -> None:
+    *snake*: snake_case spellings are taken too, but for those of *camel_only*.
+    """
+
+    def __init__(
+        self, fields: Mapping[str, Kind], *, snake: bool = False, camel_only: Sequence[str] = ()
+    ) -> None:
         self._accepted = {name.lower(): (name, kind) for name, kind in fields.items()}
         if snake:
-            self._accepted |= {snake_case(name): (name, kind) for name, kind in fields.items()}
+            self._accepted |= {
+                snake_case(name): (name, kind) for name, kind in fields.items() if name not in camel_only
+            }
 
     def __call__(self, value: Any, path: str) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -127,9 +134,10 @@ def snake_case(name: str) -> str:
 
 
 def _wrong_type(value: Any, path: str, wanted: str) -> DecodeError:
-    given = {bool: "bool", str: "string", int: "number", float: "number", list: "array", dict: "object"}
+    given = {bool: "bool", str: "string", int: "number", list: "array", dict: "object"}
+    kind = f"number {value}" if isinstance(value, float) else given[type(value)]
     where = f"Go struct field .{path}" if path else "Go value"
-    return DecodeError(f"json: cannot unmarshal {given[type(value)]} into {where} of type {wanted}")
+    return DecodeError(f"json: cannot unmarshal {kind} into {where} of type {wanted}")
 
 
 def _syntax_complaint(text: str, exc: json.JSONDecodeError) -> str:

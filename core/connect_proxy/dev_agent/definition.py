@@ -42,6 +42,7 @@ _UPSTREAM: Final = Struct(
         "MeshGateway": opaque,
     },
     snake=True,
+    camel_only=("MeshGateway",),
 )
 _PROXY: Final = Struct(
     {

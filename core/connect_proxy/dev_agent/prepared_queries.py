@@ -15,6 +15,7 @@ from connect_proxy.dev_agent.go_duration import NotADurationError, parse_duratio
 from connect_proxy.dev_agent.records import CRITICAL, PASSING, CheckRecord
 from connect_proxy.dev_agent.uuids import check_uuid
 from connect_proxy.errors import ApiError
+from connect_proxy.secret import MASK
 
 _FAILOVER: Final = Struct({"NearestN": integer, "Datacenters": list_of(text)})
 _SERVICE: Final = Struct(
@@ -203,7 +204,7 @@ def query_json(query: PreparedQuery) -> dict[str, Any]:
         "ID": query.id,
         "Name": query.name,
         "Session": body.get("Session", ""),
-        "Token": body.get("Token", "") and "<hidden>",
+        "Token": MASK if body.get("Token") else "",
         "Template": {
             "Type": template.get("Type", ""),
             "Regexp": template.get("Regexp", ""),

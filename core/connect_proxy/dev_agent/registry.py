@@ -57,7 +57,7 @@ class Registry:
         """``PUT /v1/agent/check/register``."""
         if not definition.name:
             raise ApiError(400, "Missing check name")
-        refuse_check(definition)
+        refuse_check(definition, bad_status="Bad check status")
         if definition.service_id and self.catalog.service(definition.service_id) is None:
             raise ApiError(500, f'ServiceID "{definition.service_id}" does not exist')
         self.checks.add(definition.id or definition.name, definition)

@@ -82,7 +82,6 @@ def derive_sidecar(
         address=given.address or parent.address,
         port=given.port or allocate(sidecar_id),
         proxy=proxy,
-        native=False,
         token=given.token or parent.token,
         is_sidecar_of=parent.id,
     )

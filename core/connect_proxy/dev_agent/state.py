@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from connect_proxy.dev_agent.access import Access
+from connect_proxy.dev_agent.agent_cache import AgentCache
 from connect_proxy.dev_agent.ca.authority import Authority
 from connect_proxy.dev_agent.ca.leaves import Leaves
 from connect_proxy.dev_agent.catalog import Catalog
@@ -44,5 +45,6 @@ class AgentState:
     client_address: str
     ports: Ports
     sidecar_port_range: tuple[int, int]
+    agent_cache: AgentCache
     supported_envoys: tuple[str, ...] = ()
     """Versions that the gRPC port's xDS speaks to; shown only if that port is on."""

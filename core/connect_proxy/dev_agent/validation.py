@@ -49,12 +49,14 @@ def check_service(definition: ServiceDefinition) -> None:
         _check_sidecar(definition.sidecar)
 
 
-def refuse_check(check: CheckDefinition) -> None:
-    """Raises ApiError if *check* cannot be run."""
+def refuse_check(
+    check: CheckDefinition, *, bad_status: str = "Status for checks must 'passing', 'warning', 'critical'"
+) -> None:
+    """Raises ApiError if *check* cannot be run. *bad_status* words one complaint."""
     if complaint := check_complaint(check):
         raise ApiError(400, f"Invalid check: {complaint}")
     if check.status and check.status not in STATUSES:
-        raise ApiError(400, "Status for checks must 'passing', 'warning', 'critical'")
+        raise ApiError(400, bad_status)
     if check.script:
         raise ApiError(500, _SCRIPTS_DISABLED)
 
@@ -133,13 +135,6 @@ def _upstream_complaints(service: ServiceRecord) -> list[str]:
         if problem:
             complaints.append(problem)
             continue
-        bind = (upstream.local_bind_address or "127.0.0.1", upstream.local_bind_port)
-        if bind in binds:
-            complaints.append(
-                "upstreams cannot contain duplicates by local bind address and port; "
-                f'"{bind[0]}:{bind[1]}" is specified twice'
-            )
-        binds.add(bind)
         name = (
             upstream.destination_type,
             upstream.destination_name,
@@ -151,7 +146,15 @@ def _upstream_complaints(service: ServiceRecord) -> list[str]:
                 'upstreams cannot contain duplicates of [type="{}", name="{}", namespace="{}", '
                 'datacenter="{}"]'.format(*name)
             )
+            continue
         names.add(name)
+        bind = (upstream.local_bind_address or "127.0.0.1", upstream.local_bind_port)
+        if bind in binds:
+            complaints.append(
+                "upstreams cannot contain duplicates by local bind address and port; "
+                f'"{bind[0]}:{bind[1]}" is specified twice'
+            )
+        binds.add(bind)
     return complaints
 
 
@@ -169,7 +172,7 @@ def _sidecar_complaints(sidecar: ServiceDefinition | None) -> list[str]:
 def _check_sidecar(sidecar: ServiceDefinition) -> None:
     """Consul 1.8 reports these with status 500, though the text says "Bad request"."""
     if complaint := meta_complaint(sidecar.service.meta):
-        raise ApiError(500, f"Bad request: Invalid meta in sidecar_service: {complaint}")
+        raise ApiError(500, f"Bad request: Invalid SidecarService: {complaint}")
     for check in sidecar.checks:
         if complaint := check_complaint(check):
             raise ApiError(500, f"Bad request: Invalid check in sidecar_service: {complaint}")

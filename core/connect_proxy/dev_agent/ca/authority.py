@@ -24,7 +24,7 @@ from connect_proxy.dev_agent.go_duration import (
 )
 from connect_proxy.errors import ApiError
 from connect_proxy.mesh.immutable import EMPTY, frozen
-from connect_proxy.secret import Secret
+from connect_proxy.secret import MASK, Secret
 
 PROVIDER: Final = "consul"
 _DEFAULT: Final = {"IntermediateCertTTL": "8760h", "LeafCertTTL": "72h", "RotationPeriod": "2160h"}
@@ -106,7 +106,7 @@ class Authority:
         provider = request.get("Provider", "")
         if provider != PROVIDER:
             raise ApiError(500, f'could not initialize provider: unknown CA provider "{provider}"')
-        config = request.get("Config", {})
+        config = self._unmasked(request.get("Config", {}))
         _check_lives(config)
         force = request.get("ForceWithoutCrossSigning", False)
         wanted = _wanted_key(config)
@@ -120,6 +120,12 @@ class Authority:
             modify_index=self._changes.bump(("ca-configuration",)),
         )
 
+    def _unmasked(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """*config* with the key in force where a client hands back the mask that it was shown."""
+        if config.get("PrivateKey") != MASK:
+            return config
+        return {**config, "PrivateKey": self.configuration.config.get("PrivateKey", "")}
+
     def prune(self, *, now: datetime) -> None:
         """Drop roots that were retired twice a leaf's life ago: nothing they signed is valid now."""
         keep_for = 2 * self.configuration.leaf_life
@@ -132,30 +138,27 @@ class Authority:
 
     def _new_root(self, config: Mapping[str, Any], *, now: datetime) -> AuthorityRoot:
         certificate_pem, key_pem = config.get("RootCert") or "", config.get("PrivateKey") or ""
-        try:
-            key = profile.load_key(key_pem) if key_pem else profile.new_key(*_key_size(config))
-        except ValueError as exc:
-            raise ApiError(500, f"error configuring provider: error parsing private key: {exc}") from exc
-        if certificate_pem:
-            certificate = self._given_root(certificate_pem, key)
-        else:
-            certificate = profile.self_signed_root(
-                key=key, cluster_id=self.cluster_id, serial=self.next_serial(), now=now
-            )
+        given = _given_certificate(certificate_pem) if certificate_pem else None
+        key = _given_key(key_pem) if key_pem else profile.new_key(*_key_size(config))
+        if given is not None:
+            self._check_given(given, key)
+        certificate = given or profile.self_signed_root(
+            key=key, cluster_id=self.cluster_id, serial=self.next_serial(), now=now
+        )
         return AuthorityRoot(id=profile.fingerprint(certificate), certificate=certificate, key=key)
 
-    def _given_root(self, pem: str, key: PrivateKey) -> x509.Certificate:
+    def _check_given(self, certificate: x509.Certificate, key: PrivateKey) -> None:
+        wanted = f"spiffe://{self.trust_domain}"
         try:
-            certificate = x509.load_pem_x509_certificate(pem.encode())
             uri = profile.uri_of(certificate)
+            own_key = profile.key_id(profile.public_key_of(certificate))
         except ValueError as exc:
-            raise ApiError(500, f"error parsing root fingerprint: {exc}") from exc
-        if profile.key_id(profile.public_key_of(certificate)) != profile.key_id(key.public_key()):
+            raise ApiError(500, f"error configuring provider: root certificate: {exc}") from exc
+        if own_key != profile.key_id(key.public_key()):
             raise ApiError(500, "error configuring provider: private key does not belong to the root")
-        if uri != f"spiffe://{self.trust_domain}":
-            message = f'error configuring provider: root names "{uri}", not "spiffe://{self.trust_domain}"'
+        if uri != wanted:
+            message = f'error configuring provider: root certificate names "{uri}", not "{wanted}"'
             raise ApiError(500, message)
-        return certificate
 
     def _activate(self, root: AuthorityRoot, *, now: datetime, cross_signed: bool) -> None:
         if any(root.id == other.id and other.active for other in self.roots):
@@ -179,6 +182,22 @@ class Authority:
         self.roots = (*retired, replace(root, create_index=index, modify_index=index))
 
 
+def _given_certificate(pem: str) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(pem.encode())
+    except ValueError as exc:
+        raise ApiError(500, "error parsing root fingerprint: no PEM-encoded data found") from exc
+
+
+def _given_key(pem: str) -> PrivateKey:
+    """Consul quotes the text of a key that it cannot read; this does not."""
+    try:
+        return profile.load_key(pem)
+    except ValueError as exc:
+        message = "error generating CA root certificate: error generating CA: error parsing private key"
+        raise ApiError(500, message) from exc
+
+
 def _wanted_key(config: Mapping[str, Any]) -> tuple[Secret, str, str, int]:
     """What decides about the root: equal, and the root stays."""
     return (
@@ -190,12 +209,13 @@ def _wanted_key(config: Mapping[str, Any]) -> tuple[Secret, str, str, int]:
 
 def _key_size(config: Mapping[str, Any]) -> tuple[str, int]:
     kind = str(config.get("PrivateKeyType") or "ec")
+    if kind not in {"ec", "rsa"}:
+        raise ApiError(500, "error configuring provider: private key type must be either 'ec' or 'rsa'")
     bits = config.get("PrivateKeyBits") or (256 if kind == "ec" else 2048)
-    try:
-        return kind, int(bits)
-    except (TypeError, ValueError) as exc:
-        message = f"error configuring provider: invalid private key bits {bits!r}"
-        raise ApiError(500, message) from exc
+    if bits not in profile.KEY_SIZES[kind]:
+        message = f"error configuring provider: {kind.upper()} key length must be one of "
+        raise ApiError(500, message + ", ".join(map(str, profile.KEY_SIZES[kind])))
+    return kind, int(bits)
 
 
 def _check_lives(config: Mapping[str, Any]) -> None:
@@ -216,4 +236,5 @@ def _nanoseconds(given: object) -> int:
     try:
         return parse_duration(str(given))
     except NotADurationError as exc:
-        raise ApiError(500, f"error configuring provider: error decoding config: {exc}") from exc
+        message = f"1 error(s) decoding:\n\n* error decoding 'LeafCertTTL': {exc}"
+        raise ApiError(500, f"error configuring provider: error decoding config: {message}") from exc

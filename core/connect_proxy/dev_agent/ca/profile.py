@@ -35,6 +35,8 @@ _CURVES: Final[Mapping[int, type[Curve]]] = {
     384: ec.SECP384R1,
     521: ec.SECP521R1,
 }
+KEY_SIZES: Final[Mapping[str, tuple[int, ...]]] = {"ec": tuple(_CURVES), "rsa": (2048, 4096)}
+"""What Consul's ``PrivateKeyType`` and ``PrivateKeyBits`` may be."""
 _MAX_COMMON_NAME: Final = 64
 
 
@@ -47,13 +49,10 @@ class Signer:
 
 
 def new_key(kind: str, bits: int) -> PrivateKey:
-    """*kind* ``ec`` or ``rsa``. Raises ValueError for what Consul does not offer."""
-    if kind == "rsa" and bits in {2048, 4096}:
+    """A fresh key of a kind and size in :data:`KEY_SIZES`."""
+    if kind == "rsa":
         return rsa.generate_private_key(public_exponent=65537, key_size=bits)
-    if kind == "ec" and bits in _CURVES:
-        return ec.generate_private_key(_CURVES[bits]())
-    message = f"private key type must be either 'ec' or 'rsa' with a fitting size, not {kind!r} {bits}"
-    raise ValueError(message)
+    return ec.generate_private_key(_CURVES[bits]())
 
 
 def self_signed_root(*, key: PrivateKey, cluster_id: str, serial: int, now: datetime) -> x509.Certificate:

@@ -15,15 +15,13 @@ def check_datacenter(call: Call) -> None:
         raise ApiError(500, "No path to datacenter")
 
 
-def answered(call: Call, body: Any, index: int) -> Reply:
-    """*body* with the headers of a server's answer."""
-    consistency = "stale" if "stale" in call.query else "leader"
-    return Reply(
-        body=body,
-        headers={
-            "X-Consul-Index": str(index),
-            "X-Consul-KnownLeader": "true",
-            "X-Consul-LastContact": "0",
-            "X-Consul-Effective-Consistency": consistency,
-        },
-    )
+def answered(call: Call, body: Any, index: int, *, shows_consistency: bool = True) -> Reply:
+    """*body* with the headers of a server's answer; some endpoints do not say how consistent it is."""
+    headers = {
+        "X-Consul-Index": str(index),
+        "X-Consul-KnownLeader": "true",
+        "X-Consul-LastContact": "0",
+    }
+    if shows_consistency:
+        headers["X-Consul-Effective-Consistency"] = "stale" if "stale" in call.query else "leader"
+    return Reply(body=body, headers=headers)

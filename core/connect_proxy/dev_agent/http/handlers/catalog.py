@@ -62,7 +62,7 @@ async def node_services(call: Call) -> Reply:
     """``GET /v1/catalog/node-services/:name``: the same with the services as a list."""
     index = await _node_index(call)
     if not _is_this_node(call):
-        return answered(call, {"Node": None, "Services": []}, index)
+        return answered(call, {"Node": None, "Services": None}, index)
     shown = [wire.catalog_service(record) for record in _visible(call)]
     matches = filter_of(call)
     body = {

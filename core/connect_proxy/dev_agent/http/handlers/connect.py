@@ -17,6 +17,7 @@ from connect_proxy.dev_agent.http.server_query import answered, check_datacenter
 from connect_proxy.errors import ApiError
 from connect_proxy.mesh.immutable import thawed
 from connect_proxy.mesh.spiffe import NotServiceIdentityError, parse_service_identity
+from connect_proxy.secret import MASK
 
 _CONFIGURATION: Final = Struct(
     {
@@ -39,7 +40,7 @@ async def roots(call: Call) -> Reply:
     """``GET /v1/connect/ca/roots``."""
     check_datacenter(call)
     index = await wait_for_change(call, ROOTS)
-    return answered(call, _roots(call), index)
+    return answered(call, _roots(call), index, shows_consistency=False)
 
 
 async def agent_roots(call: Call) -> Reply:
@@ -47,8 +48,10 @@ async def agent_roots(call: Call) -> Reply:
     check_datacenter(call)
     blocking = query_options(call.query).index > 0
     index = await wait_for_change(call, ROOTS, jitter=False)
-    reply = answered(call, _roots(call), index)
-    return Reply(body=reply.body, headers={**reply.headers, "X-Cache": "MISS" if blocking else "HIT"})
+    reply = answered(call, _roots(call), index, shows_consistency=False)
+    # The agent itself keeps the roots: only who waits for others finds them missing in its cache.
+    cache = {"X-Cache": "MISS"} if blocking else {"X-Cache": "HIT", "Age": "0"}
+    return Reply(body=reply.body, headers={**reply.headers, **cache})
 
 
 async def leaf(call: Call) -> Reply:
@@ -74,7 +77,7 @@ async def configuration(call: Call) -> Reply:
     current = call.state.authority.configuration
     config: dict[str, Any] = thawed(current.config)
     if config.get("PrivateKey"):
-        config["PrivateKey"] = "<hidden>"
+        config["PrivateKey"] = MASK
     body = {
         "Provider": PROVIDER,
         "Config": config,
@@ -113,7 +116,8 @@ async def authorize(call: Call) -> Reply:
         allowed, reason = state.access.default_allow, "Default behavior configured by ACLs"
     else:
         allowed, reason = True, "ACLs disabled, access is allowed by default"
-    return Reply(body={"Authorized": allowed, "Reason": reason}, headers={"X-Cache": "HIT", "Age": "0"})
+    cache = state.agent_cache.headers(f"intentions for {target}")
+    return Reply(body={"Authorized": allowed, "Reason": reason}, headers=cache)
 
 
 def _source(uri: str) -> tuple[str, str]:

@@ -23,7 +23,7 @@ async def intentions(call: Call) -> Reply:
         for stored in call.state.intentions.all()
         if call.may("read", "intention", stored.rule.destination_name)
     ]
-    return answered(call, shown, index)
+    return answered(call, shown, index, shows_consistency=False)
 
 
 async def create(call: Call) -> Reply:
@@ -42,7 +42,7 @@ async def intention(call: Call) -> Reply:
 
 async def update(call: Call) -> Reply:
     """``PUT /v1/connect/intentions/:id``."""
-    body = _body(call)
+    body = call.decoded(BODY, prefix="Bad request: Request decode failed: ")
     call.require("write", "intention", body.get("DestinationName", ""))
     return Reply(body={"ID": call.state.intentions.update(call.path["id"], body)})
 

@@ -106,4 +106,4 @@ def _limit(call: Call) -> int:
     try:
         return int(given)
     except ValueError as exc:
-        raise ApiError(500, f'strconv.Atoi: parsing "{given}": invalid syntax') from exc
+        raise ApiError(500, f'Bad limit: strconv.Atoi: parsing "{given}": invalid syntax') from exc
