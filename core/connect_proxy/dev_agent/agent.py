@@ -8,7 +8,7 @@ import logging
 import socket
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
@@ -21,6 +21,8 @@ from connect_proxy.dev_agent.ca.leaves import Leaves
 from connect_proxy.dev_agent.catalog import CONSUL_SERVICE, Catalog
 from connect_proxy.dev_agent.changes import Changes
 from connect_proxy.dev_agent.checks.runner import CheckRunner
+from connect_proxy.dev_agent.dns.resolver import Resolver
+from connect_proxy.dev_agent.dns.server import DnsServer
 from connect_proxy.dev_agent.http.server import HttpServer
 from connect_proxy.dev_agent.intentions import Intentions
 from connect_proxy.dev_agent.listeners import listen_tcp, listen_unix
@@ -28,11 +30,12 @@ from connect_proxy.dev_agent.prepared_queries import PreparedQueries
 from connect_proxy.dev_agent.records import Node, ServiceRecord
 from connect_proxy.dev_agent.registry import Registry
 from connect_proxy.dev_agent.sidecar import PortRange, host_port
-from connect_proxy.dev_agent.state import CONSUL_VERSION, AgentState, Ports
+from connect_proxy.dev_agent.state import CONSUL_VERSION, OFF, AgentState, Ports
 from connect_proxy.errors import ConfigurationError
 from connect_proxy.mesh.immutable import frozen
 
-OFF = -1
+_SERVER_PORT = 8300
+"""What the one server claims as its port where HTTP has none; nothing listens there."""
 _UNIX = "unix://"
 _log = logging.getLogger("connect_proxy.dev_agent")
 
@@ -112,8 +115,12 @@ class DevAgent:
         http = self._listen_http()
         http_port = 0 if http.family == socket.AF_UNIX else http.getsockname()[1]
         http_address = _shown(options.client, http_port)
-        grpc_port = await self._start_xds(http_address)
-        state = self._build(Ports(http=http_port or OFF, dns=OFF, grpc=grpc_port, server=http_port or 8300))
+        # The HTTP socket listens already: who asks before it is served below, waits.
+        state = self._build(Ports(http=http_port or OFF, server=http_port or _SERVER_PORT))
+        ports = replace(
+            state.ports, dns=await self._start_dns(state), grpc=await self._start_xds(http_address)
+        )
+        state = replace(state, ports=ports)
         self._stack.callback(state.checks.stop)
         renewals = asyncio.create_task(state.leaves.run(), name="leaf renewals")
         self._stack.push_async_callback(_ended, renewals)
@@ -124,8 +131,8 @@ class DevAgent:
         host = _host(options.client)
         return Listening(
             http=http_address,
-            dns="",
-            grpc=host_port(host, grpc_port) if grpc_port > 0 else "",
+            dns=host_port(host, ports.dns) if ports.dns > 0 else "",
+            grpc=host_port(host, ports.grpc) if ports.grpc > 0 else "",
             datacenter=options.datacenter,
             node=options.node,
             node_id=state.catalog.node.id,
@@ -142,6 +149,13 @@ class DevAgent:
             listener = listen_tcp(_ip(client), self.options.http_port, what="HTTP")
         self._stack.callback(listener.close)
         return listener
+
+    async def _start_dns(self, state: AgentState) -> int:
+        if self.options.dns_port == OFF:
+            return OFF
+        server = DnsServer(Resolver(catalog=state.catalog, queries=state.queries))
+        self._stack.push_async_callback(server.stop)
+        return await server.start(_host(self.options.client), self.options.dns_port)
 
     async def _start_xds(self, http_address: str) -> int:
         if self._xds is None or self.options.grpc_port == OFF:

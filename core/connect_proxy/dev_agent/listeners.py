@@ -22,10 +22,7 @@ def listen_tcp(host: str, port: int, *, what: str) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as exc:
         listener.close()
-        message = (
-            f"the agent's {what} port {port} on {host!r} cannot be used: {exc.strerror}: choose another"
-        )
-        raise PortInUseError(message) from exc
+        raise _in_use(what, host, port, exc) from exc
     listener.setblocking(False)
     return listener
 
@@ -53,3 +50,22 @@ def _answers(path: Path) -> bool:
         except ConnectionRefusedError:
             return False
     return True
+
+
+def listen_udp(host: str, port: int, *, what: str) -> socket.socket:
+    """A bound UDP socket. Raises PortInUseError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        bound.bind((host, port))
+    except OSError as exc:
+        bound.close()
+        raise _in_use(what, host, port, exc) from exc
+    bound.setblocking(False)
+    return bound
+
+
+def _in_use(what: str, host: str, port: int, exc: OSError) -> PortInUseError:
+    return PortInUseError(
+        f"the agent's {what} port {port} on {host!r} cannot be used: {exc.strerror}: choose another"
+    )

@@ -15,17 +15,19 @@ from connect_proxy.dev_agent.intentions import Intentions
 from connect_proxy.dev_agent.prepared_queries import PreparedQueries
 from connect_proxy.dev_agent.registry import Registry
 
+OFF = -1
+"""A port that is switched off."""
 CONSUL_VERSION = "1.8.7"
 """The Consul whose behaviour is the measure; what ``agent/self`` says."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ports:
-    """Where the agent's listeners are; -1 where one is off."""
+    """Where the agent's listeners are."""
 
-    http: int
-    dns: int
-    grpc: int
+    http: int = OFF
+    dns: int = OFF
+    grpc: int = OFF
     server: int
 
 

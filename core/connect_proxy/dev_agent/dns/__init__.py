@@ -1,0 +1,1 @@
+"""Consul's DNS: services, the mesh, nodes and prepared queries under ``.consul``."""
