@@ -106,9 +106,11 @@ def refusal_without_certificate(port: int) -> str:
             socket.create_connection(("127.0.0.1", port), timeout=HANDSHAKE_S) as plain,
             context.wrap_socket(plain) as secure,
         ):
-            secure.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            # In TLS 1.3 a server's refusal arrives with the first read.
+            # In TLS 1.3 a server's refusal arrives with the first read. Whoever lets us in waits for
+            # our request.
             return "" if secure.recv(1) else "connection closed"
+    except TimeoutError:
+        return ""
     except (ssl.SSLEOFError, ConnectionError):
         return "connection closed"
     except ssl.SSLError as refusal:

@@ -49,7 +49,7 @@ def processes_with(variable: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("backend", ["builtin", "custom_exec"])
+@pytest.mark.parametrize("backend", ["builtin", "custom_exec", "envoy"])
 def test_it_shows_identities_a_refusal_and_a_recovery(backend: str, tmp_path: Path) -> None:
     with DemoRun(tmp_path, "--backend", backend, "--seconds", "0.3") as demo:
         assert demo.wait(deadline_s=DEADLINE_S) == 0, demo.picture()
