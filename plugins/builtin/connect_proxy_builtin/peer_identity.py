@@ -82,7 +82,12 @@ def identity_of(der: bytes, *, trust_domain: str) -> PeerIdentity:
         is_authority, usage = _constraints(extensions), _usage(extensions)
         valid_before = certificate.not_valid_after_utc.timestamp()
         serial = certificate.serial_number
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as exc:
+    except (
+        ValueError,
+        x509.DuplicateExtension,
+        x509.InvalidVersion,
+        x509.UnsupportedGeneralNameType,
+    ) as exc:
         message = f"the peer's certificate is malformed: {exc}"
         raise PeerRefusedError(message, reason=Fault.MALFORMED.value) from exc
     if len(uris) != 1:
