@@ -66,6 +66,7 @@ class Listeners:
         self._failures: dict[str, str] = {}
         self._left: set[SocketAddress] = set()
         self._serial = 0
+        self._started = False
 
     @property
     def complete(self) -> bool:
@@ -86,7 +87,9 @@ class Listeners:
         self._wanted = dict(wanted)
         for name in [name for name in self._open if name not in wanted]:
             self.close(name)
-        return self.retry()
+        failed = self.retry()
+        self._started = True
+        return failed
 
     def retry(self) -> dict[str, ConfigurationError | PortInUseError]:
         """Open what is missing. An old address is given up once the new one is open."""
@@ -99,7 +102,8 @@ class Listeners:
         failed = {wanted.name: exc for wanted in missing if (exc := self._try(wanted)) is not None}
         for name, exc in failed.items():
             # What we just left ourselves is free once every worker has closed it, in a moment.
-            if self._failures.get(name) != str(exc) and self._wanted[name].address not in self._left:
+            new = self._failures.get(name) != str(exc) and self._wanted[name].address not in self._left
+            if new and self._started:  # at the start it ends the run instead
                 log.error("%s; it is tried again every few seconds", exc)
         self._left.clear()
         self._failures = {name: str(exc) for name, exc in failed.items()}

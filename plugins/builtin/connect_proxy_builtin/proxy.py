@@ -112,8 +112,8 @@ class BuiltinProxy:
         self._snapshot = snapshot
         self._leaf.use(policy.tls)
         if first:
-            if PUBLIC in failed:
-                raise failed[PUBLIC]
+            if failed:  # half a sidecar would look like a whole one
+                raise failed.get(PUBLIC) or next(iter(failed.values()))
             log.info("identity %s", policy.tls.identity)
         self._warn_of_exposures(policy)
 

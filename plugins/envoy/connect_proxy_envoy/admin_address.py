@@ -31,7 +31,7 @@ def choose_admin_address(text: str, *, pick_port: bool) -> Address:
         return PipeAddress(path=path, mode=SOCKET_MODE)
     address = resolved(parse_host_port(text or DEFAULT_ADMIN_BIND, what=WHAT), what=WHAT)
     if address.port == 0 and pick_port:
-        with _listener(address) as listener:
+        with listening_socket(address) as listener:
             return SocketAddress(host=address.host, port=listener.getsockname()[1])
     return address
 
@@ -42,7 +42,7 @@ def check_free(address: Address) -> None:
         _check_socket_free(address)
         return
     try:
-        _listener(address).close()
+        listening_socket(address).close()
     except OSError as exc:
         owner = port_owner(address.port)
         held = f" by {owner}" if owner else ""
@@ -53,7 +53,8 @@ def check_free(address: Address) -> None:
         raise PortInUseError(message) from exc
 
 
-def _listener(address: SocketAddress) -> socket.socket:
+def listening_socket(address: SocketAddress) -> socket.socket:
+    """A socket that listens on *address*. Raises OSError."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -32,10 +32,11 @@ class XdsCompanion:
         """Listen, and have the first snapshot's resources ready if Consul gives one in time.
 
         Raises MissingDependencyError without the ``envoy`` extra, ConfigurationError for a
-        registration that cannot be rendered.
+        registration that cannot be rendered, PortInUseError for a port that Envoy could not have.
         """
         from connect_proxy_envoy.xds.feed import ResourceFeed
         from connect_proxy_envoy.xds.server import SingleFeed, XdsServer
+        from connect_proxy_envoy.xds.taken_ports import check_listeners_free
 
         self._feed = ResourceFeed()
         first = asyncio.Event()
@@ -51,6 +52,8 @@ class XdsCompanion:
         self._feed.remove_bell(first)
         if self._feed.current is None and self._feed.problem is not None:
             raise self._feed.problem
+        if self._feed.current is not None:
+            check_listeners_free(self._feed.current)
 
     async def stop(self) -> None:
         """End the streams and the server."""
