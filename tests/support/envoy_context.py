@@ -49,10 +49,11 @@ def facts(
     grpc: AgentGrpc | None = GRPC,
     admin: Address = ADMIN,
     program: EnvoyProgram | None = PROGRAM,
+    v2: bool = False,
 ) -> HostFacts:
     """A host with Envoy 1.40; ``grpc=None`` for local xDS."""
     source = XdsSource(source="local" if grpc is None else "agent", reason="the test says so")
-    return HostFacts(xds=source, admin=admin, grpc=grpc, program=program)
+    return HostFacts(xds=source, admin=admin, grpc=grpc, program=program, v2=v2)
 
 
 def context(

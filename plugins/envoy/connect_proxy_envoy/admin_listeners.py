@@ -13,6 +13,7 @@ from connect_proxy_envoy.address import Address, PipeAddress, SocketAddress
 SELF_ADMIN: Final = "self_admin"
 PROMETHEUS_BACKEND: Final = "prometheus_backend"
 _TYPES: Final = "type.googleapis.com/envoy.extensions"
+_HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _CERT: Final = "prometheus_cert"
 _VALIDATION: Final = "prometheus_validation_context"
 
@@ -42,60 +43,92 @@ class AdminListener:
 
     def to_envoy(self) -> dict[str, Any]:
         """``envoy.config.listener.v3.Listener``."""
-        chain: dict[str, Any] = {"filters": [self._connection_manager()]}
+        router = {"@type": f"{_TYPES}.filters.http.router.v3.Router"}
+        manager = f"{_TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager"
+        filters = [{"name": "envoy.filters.http.router", "typedConfig": router}]
+        chain: dict[str, Any] = {
+            "filters": [
+                {
+                    "name": "envoy.filters.network.http_connection_manager",
+                    "typedConfig": {"@type": manager, **self._manager(), "http_filters": filters},
+                }
+            ]
+        }
         if self.tls is not None:
             chain["transportSocket"] = _transport_socket()
+        return self._listener(chain)
+
+    def to_envoy_v2(self) -> dict[str, Any]:
+        """``envoy.api.v2.Listener``, as Consul 1.8 writes it. Knows no TLS."""
+        config = {**self._manager(), "http_filters": [{"name": "envoy.router"}]}
+        return self._listener({"filters": [{"name": "envoy.http_connection_manager", "config": config}]})
+
+    def _listener(self, chain: dict[str, Any]) -> dict[str, Any]:
         return {
             "name": f"envoy_{self.name}_listener",
             "address": self.address.to_envoy(),
             "filter_chains": [chain],
         }
 
-    def _connection_manager(self) -> dict[str, Any]:
+    def _manager(self) -> dict[str, Any]:
+        """What both versions of the connection manager have."""
         routes = [
             {"match": self.match, "route": {"cluster": self.cluster, "prefix_rewrite": self.rewrite}},
             {"match": {"prefix": "/"}, "direct_response": {"status": 404}},
         ]
         host = {"name": SELF_ADMIN, "domains": ["*"], "routes": routes}
-        router = {"@type": f"{_TYPES}.filters.http.router.v3.Router"}
-        manager = f"{_TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager"
         return {
-            "name": "envoy.filters.network.http_connection_manager",
-            "typedConfig": {
-                "@type": manager,
-                "stat_prefix": f"envoy_{self.name}",
-                "codec_type": "HTTP1",
-                "route_config": {"name": "self_admin_route", "virtual_hosts": [host]},
-                "http_filters": [{"name": "envoy.filters.http.router", "typedConfig": router}],
-            },
+            "stat_prefix": f"envoy_{self.name}",
+            "codec_type": "HTTP1",
+            "route_config": {"name": "self_admin_route", "virtual_hosts": [host]},
         }
 
 
-def admin_cluster(name: str, admin: Address, port: str = "") -> dict[str, Any]:
-    """The admin API (or another *port* beside it) as a cluster. *port* is digits."""
-    address = admin
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdminCluster:
+    """The admin API, or another port beside it, as a cluster."""
+
+    name: str
+    address: Address
+
+    def to_envoy(self) -> dict[str, Any]:
+        """``envoy.config.cluster.v3.Cluster``."""
+        return {
+            "name": self.name,
+            "ignore_health_on_host_removal": False,
+            "connect_timeout": "5s",
+            "type": "STATIC",
+            "typed_extension_protocol_options": {
+                _HTTP_OPTIONS: {
+                    "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
+                    "explicit_http_config": {"http_protocol_options": {}},
+                }
+            },
+            "loadAssignment": {
+                "clusterName": self.name,
+                "endpoints": [{"lbEndpoints": [{"endpoint": {"address": self.address.to_envoy()}}]}],
+            },
+        }
+
+    def to_envoy_v2(self) -> dict[str, Any]:
+        """``envoy.api.v2.Cluster``."""
+        return {
+            "name": self.name,
+            "connect_timeout": "5s",
+            "type": "STATIC",
+            "http_protocol_options": {},
+            "hosts": [self.address.to_envoy()],
+        }
+
+
+def admin_cluster(name: str, admin: Address, port: str = "") -> AdminCluster:
+    """The admin API as a cluster, or *port* (digits) on the same host."""
     if port:
         host = "127.0.0.1" if isinstance(admin, PipeAddress) else admin.host
-        address = SocketAddress(host=host, port=int(port))
-    elif isinstance(admin, PipeAddress):
-        address = PipeAddress(path=admin.path)
-    options = f"{_TYPES}.upstreams.http.v3.HttpProtocolOptions".replace("type.googleapis.com/", "")
-    return {
-        "name": name,
-        "ignore_health_on_host_removal": False,
-        "connect_timeout": "5s",
-        "type": "STATIC",
-        "typed_extension_protocol_options": {
-            options: {
-                "@type": f"type.googleapis.com/{options}",
-                "explicit_http_config": {"http_protocol_options": {}},
-            }
-        },
-        "loadAssignment": {
-            "clusterName": name,
-            "endpoints": [{"lbEndpoints": [{"endpoint": {"address": address.to_envoy()}}]}],
-        },
-    }
+        return AdminCluster(name=name, address=SocketAddress(host=host, port=int(port)))
+    # The mode of the socket is for who makes it.
+    address = PipeAddress(path=admin.path) if isinstance(admin, PipeAddress) else admin
+    return AdminCluster(name=name, address=address)
 
 
 def scrape_secrets(tls: ScrapeTls) -> list[dict[str, Any]]:

@@ -31,6 +31,11 @@ class AgentXds:
     """The agent is bound to an IPv6 address."""
 
     @property
+    def newest_envoy(self) -> Version | None:
+        """The newest Envoy that the agent lists; None if it lists none."""
+        return max((found for found in map(find_version, self.supported_envoys) if found), default=None)
+
+    @property
     def names_ports(self) -> bool:
         """Whether the agent says itself where its xDS is and whether it is TLS."""
         return self.plaintext_port > 0 or self.tls_port > 0
@@ -46,8 +51,8 @@ class AgentXds:
         if self.names_ports:
             return True
         new_consul = self.consul_version is not None and self.consul_version >= FIRST_V3
-        listed = [version for version in map(find_version, self.supported_envoys) if version]
-        return not self.is_off and (new_consul or any(version >= V3_ONLY for version in listed))
+        new_envoy = self.newest_envoy is not None and self.newest_envoy >= V3_ONLY
+        return not self.is_off and (new_consul or new_envoy)
 
 
 def read_agent_xds(agent_self: Mapping[str, Any]) -> AgentXds:

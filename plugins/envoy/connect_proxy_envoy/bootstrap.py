@@ -10,14 +10,15 @@ from typing import Any, Final
 from connect_proxy.mesh.immutable import EMPTY
 from connect_proxy.plugin_api import ProxyContext, RenderedConfig
 from connect_proxy_envoy.address import Address, PipeAddress
+from connect_proxy_envoy.bootstrap_v2 import document_v2
 from connect_proxy_envoy.facts import AgentGrpc, HostFacts, facts_of
 from connect_proxy_envoy.knobs import Knobs
-from connect_proxy_envoy.observability import Observability, observability
+from connect_proxy_envoy.node import AGENT_CLUSTER, node_cluster
+from connect_proxy_envoy.observability import observability
 from connect_proxy_envoy.stats_sinks import stats_sinks
 from connect_proxy_envoy.stats_tags import stats_tags
 from connect_proxy_envoy.xds_socket import xds_socket
 
-AGENT_CLUSTER: Final = "local_agent"
 LOCAL_CLUSTER: Final = "connect_proxy_xds"
 TOKEN_POINTER: Final = "/dynamic_resources/ads_config/grpc_services/initial_metadata/0/value"  # noqa: S105
 _TYPES: Final = "type.googleapis.com/"
@@ -29,14 +30,20 @@ def render(context: ProxyContext) -> RenderedConfig:
     facts = facts_of(context)
     config = EMPTY if context.option("no-central-config") else context.registration.config
     knobs = Knobs(config, where="Proxy.Config")
-    seen = observability(context, knobs, facts.admin)
+    document = document_v2(context, facts, knobs) if facts.v2 else _document(context, facts, knobs)
+    # What -bootstrap prints is meant to start an Envoy from, so the token has to be in it.
+    secrets = (TOKEN_POINTER,) if facts.grpc is not None else ()
+    return RenderedConfig(document=document, secrets=secrets, mask_when_printed=False)
+
+
+def _document(context: ProxyContext, facts: HostFacts, knobs: Knobs) -> dict[str, Any]:
     document: dict[str, Any] = {
         "admin": _admin(context, facts.admin),
         "node": _node(context),
         "layered_runtime": {
             "layers": [{"name": "base", "static_layer": {"re2.max_program_size.error_level": 1048576}}]
         },
-        "static_resources": _static_resources(context, facts, knobs, seen),
+        "static_resources": _static_resources(context, facts, knobs),
     }
     if sinks := stats_sinks(knobs, context.environment):
         document["stats_sinks"] = sinks
@@ -46,9 +53,7 @@ def render(context: ProxyContext) -> RenderedConfig:
     if tracing := knobs.json_object("envoy_tracing_json"):
         document["tracing"] = tracing
     document["dynamic_resources"] = _dynamic_resources(context, facts)
-    # What -bootstrap prints is meant to start an Envoy from, so the token has to be in it.
-    secrets = (TOKEN_POINTER,) if facts.grpc is not None else ()
-    return RenderedConfig(document=document, secrets=secrets, mask_when_printed=False)
+    return document
 
 
 def _admin(context: ProxyContext, admin: Address) -> dict[str, Any]:
@@ -62,15 +67,10 @@ def _admin(context: ProxyContext, admin: Address) -> dict[str, Any]:
     return {"access_log": [access_log], "address": admin.to_envoy()}
 
 
-def _cluster_name(context: ProxyContext) -> str:
-    """``node.cluster``: the service it stands for, else the proxy's id."""
-    return context.service or context.registration.id
-
-
 def _node(context: ProxyContext) -> dict[str, Any]:
     registration = context.registration
     return {
-        "cluster": _cluster_name(context),
+        "cluster": node_cluster(context),
         "id": registration.id,
         "metadata": {
             "namespace": registration.namespace or "default",
@@ -79,18 +79,18 @@ def _node(context: ProxyContext) -> dict[str, Any]:
     }
 
 
-def _static_resources(
-    context: ProxyContext, facts: HostFacts, knobs: Knobs, seen: Observability
-) -> dict[str, Any]:
+def _static_resources(context: ProxyContext, facts: HostFacts, knobs: Knobs) -> dict[str, Any]:
+    seen = observability(context, knobs, facts.admin)
     if facts.grpc is None:
         xds = _xds_cluster(LOCAL_CLUSTER, PipeAddress(path=xds_socket(context.runtime_dir)), None)
     else:
         xds = _xds_cluster(AGENT_CLUSTER, facts.grpc.address, facts.grpc)
     extra = knobs.json_objects("envoy_extra_static_clusters_json")
     named = {cluster.get("name") for cluster in extra}
-    own = [cluster for cluster in seen.clusters if cluster["name"] not in named]
-    resources: dict[str, Any] = {"clusters": [xds, *own, *extra]}
-    if listeners := [*seen.listeners, *knobs.json_objects("envoy_extra_static_listeners_json")]:
+    own = [cluster.to_envoy() for cluster in seen.clusters if cluster.name not in named]
+    resources: dict[str, Any] = {"clusters": [xds, *extra, *own]}
+    shown = [listener.to_envoy() for listener in seen.listeners]
+    if listeners := [*knobs.json_objects("envoy_extra_static_listeners_json"), *shown]:
         resources["listeners"] = listeners
     if seen.secrets:
         resources["secrets"] = list(seen.secrets)
@@ -131,8 +131,8 @@ def _stats_config(context: ProxyContext, knobs: Knobs) -> dict[str, Any]:
     registration = context.registration
     tags = stats_tags(
         user_tags=knobs.texts("envoy_stats_tags"),
-        cluster=_cluster_name(context),
-        service=_cluster_name(context),
+        cluster=node_cluster(context),
+        service=node_cluster(context),
         namespace=registration.namespace,
         partition=registration.partition,
         datacenter=context.datacenter or registration.datacenter,

@@ -12,17 +12,19 @@ from connect_proxy.errors import ConfigurationError, UsageError
 from connect_proxy.plugin_api import ProxyContext
 from connect_proxy_envoy.address import Address, PipeAddress, SocketAddress, resolved
 from connect_proxy_envoy.admin_address import check_free, choose_admin_address
-from connect_proxy_envoy.agent_self import AgentXds, read_agent_xds
+from connect_proxy_envoy.agent_self import V3_ONLY, AgentXds, read_agent_xds
 from connect_proxy_envoy.ca_bundle import read_ca_bundle
 from connect_proxy_envoy.grpc_address import WHAT, GrpcChoice, choose_grpc_address
 from connect_proxy_envoy.hot_restart import asks_for_hot_restart
 from connect_proxy_envoy.program import EnvoyProgram, ask_version, find_program
-from connect_proxy_envoy.settings import XDS_AGENT, XDS_LOCAL
+from connect_proxy_envoy.settings import API_AUTO, API_V2, XDS_AGENT, XDS_LOCAL
 from connect_proxy_envoy.xds_source import XdsSource, choose_xds_source
 
 log = logging.getLogger("connect_proxy.envoy")
 
 DIAL_TIMEOUT_S: Final = 3.0
+NEWEST_V2: Final = "1.14.5"
+"""What Consul 1.8.7 takes for granted."""
 _KEY: Final = "envoy"
 
 
@@ -46,6 +48,10 @@ class HostFacts:
     """None with local xDS."""
     program: EnvoyProgram | None
     """None where the bootstrap is only printed."""
+    v2: bool = False
+    """The bootstrap is for an agent and an Envoy of before v3."""
+    newest_supported: str = NEWEST_V2
+    """The newest Envoy that the agent lists."""
 
     def as_mapping(self) -> Mapping[str, Any]:
         """For ``ProxyContext.facts``."""
@@ -72,7 +78,23 @@ def gather(context: ProxyContext) -> HostFacts:
     grpc = None if xds.is_local else _grpc(context, agent)
     if grpc is not None and program is not None:
         _dial(grpc.address)
-    return HostFacts(xds=xds, admin=admin, grpc=grpc, program=program)
+    return HostFacts(
+        xds=xds,
+        admin=admin,
+        grpc=grpc,
+        program=program,
+        v2=grpc is not None and _is_v2(context, agent, program),
+        newest_supported=str(agent.newest_envoy) if agent and agent.newest_envoy else NEWEST_V2,
+    )
+
+
+def _is_v2(context: ProxyContext, agent: AgentXds | None, program: EnvoyProgram | None) -> bool:
+    """``-envoy-api`` decides; else v2 where neither side can do v3. Unknown means v3."""
+    if (wanted := context.option("envoy-api")) != API_AUTO:
+        return bool(wanted == API_V2)
+    if agent is None or agent.newest_envoy is None or agent.newest_envoy >= V3_ONLY:
+        return False
+    return program is None or program.version < V3_ONLY
 
 
 def _program(context: ProxyContext) -> EnvoyProgram:

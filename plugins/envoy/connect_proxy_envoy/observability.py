@@ -11,6 +11,7 @@ from connect_proxy_envoy.address import Address, SocketAddress, is_ip, parse_hos
 from connect_proxy_envoy.admin_listeners import (
     PROMETHEUS_BACKEND,
     SELF_ADMIN,
+    AdminCluster,
     AdminListener,
     ScrapeTls,
     admin_cluster,
@@ -23,8 +24,8 @@ from connect_proxy_envoy.knobs import Knobs
 class Observability:
     """Static listeners, clusters and secrets."""
 
-    listeners: tuple[dict[str, Any], ...]
-    clusters: tuple[dict[str, Any], ...]
+    listeners: tuple[AdminListener, ...]
+    clusters: tuple[AdminCluster, ...]
     secrets: tuple[dict[str, Any], ...]
 
 
@@ -40,7 +41,7 @@ def observability(context: ProxyContext, knobs: Knobs, admin: Address) -> Observ
     clusters = [admin_cluster(name, admin, port if name == PROMETHEUS_BACKEND else "") for name in wanted]
     secrets = [entry for listener in listeners if listener.tls for entry in scrape_secrets(listener.tls)]
     return Observability(
-        listeners=tuple(listener.to_envoy() for listener in listeners),
+        listeners=tuple(listeners),
         clusters=tuple(clusters),
         secrets=tuple(secrets),
     )

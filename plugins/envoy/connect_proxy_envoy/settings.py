@@ -14,6 +14,10 @@ XDS_AUTO: Final = "auto"
 XDS_AGENT: Final = "agent"
 XDS_LOCAL: Final = "local"
 
+API_AUTO: Final = "auto"
+API_V2: Final = "v2"
+API_V3: Final = "v3"
+
 DEFAULT_ADMIN_BIND: Final = "localhost:19000"
 DEFAULT_SCRAPE_PATH: Final = "/metrics"
 
@@ -32,7 +36,13 @@ PROGRAM: Final = (
     Setting(
         name="envoy-version",
         metavar="VERSION",
-        help="Accepted for compatibility and ignored: the version is asked of the program itself.",
+        help="Named to agents that serve xDS v2; else ignored: the version is asked of the program itself.",
+    ),
+    Setting(
+        name="envoy-api",
+        default=API_AUTO,
+        choices=(API_AUTO, API_V2, API_V3),
+        help="Version of the bootstrap for the agent's xDS; auto: v3, but v2 where the agent serves no v3.",
     ),
     Setting(
         name="enable-config-gen-logging",

@@ -11,19 +11,22 @@ from connect_proxy_envoy.knobs import Knobs
 
 _METRICS: Final = "type.googleapis.com/envoy.config.metrics.v3"
 _SINKS: Final = (
-    ("envoy_statsd_url", "envoy.stat_sinks.statsd", f"{_METRICS}.StatsdSink"),
-    ("envoy_dogstatsd_url", "envoy.stat_sinks.dog_statsd", f"{_METRICS}.DogStatsdSink"),
+    ("envoy_statsd_url", "statsd", f"{_METRICS}.StatsdSink"),
+    ("envoy_dogstatsd_url", "dog_statsd", f"{_METRICS}.DogStatsdSink"),
 )
 
 
-def stats_sinks(knobs: Knobs, environment: Mapping[str, str]) -> list[dict[str, Any]]:
+def stats_sinks(knobs: Knobs, environment: Mapping[str, str], *, v2: bool = False) -> list[dict[str, Any]]:
     """statsd, then dogstatsd, then the registration's own. Raises ConfigurationError naming the key."""
-    sinks = []
+    sinks: list[dict[str, Any]] = []
     for key, name, kind in _SINKS:
-        url = knobs.text(key)
-        if url:
-            address = _address(knobs, key, _expanded(knobs, key, url, environment))
-            sinks.append({"name": name, "typedConfig": {"@type": kind, "address": address.to_envoy()}})
+        if url := knobs.text(key):
+            address = _address(knobs, key, _expanded(knobs, key, url, environment)).to_envoy()
+            if v2:
+                sinks.append({"name": f"envoy.{name}", "config": {"address": address}})
+            else:
+                config = {"@type": kind, "address": address}
+                sinks.append({"name": f"envoy.stat_sinks.{name}", "typedConfig": config})
     return sinks + knobs.json_objects("envoy_extra_stats_sinks_json")
 
 

@@ -50,8 +50,17 @@ def _is_deprecated(name: str) -> bool:
     return not name.startswith(_CURRENT)
 
 
+def stats_tags_v2(*, user_tags: Sequence[str], cluster: str) -> list[dict[str, Any]]:
+    """Those of Consul 1.8: its rules, the registration's own tags, the label ``local_cluster``."""
+    own = [_user_tag(text) for text in user_tags]
+    taken = {tag["tag_name"] for tag in own}
+    rules = [dict(rule) for rule in _rules("stats_tags_v2.json") if rule["tag_name"] not in taken]
+    label = {"tag_name": "local_cluster", "fixed_value": cluster}
+    return [*rules, *own, *([label] if label["tag_name"] not in taken else [])]
+
+
 @cache
-def _rules() -> tuple[dict[str, str], ...]:
+def _rules(name: str = "stats_tags.json") -> tuple[dict[str, str], ...]:
     """Consul's expressions in Consul's order: capture 1 is cut out of the name, capture 2 is the value."""
-    text = files("connect_proxy_envoy").joinpath("stats_tags.json").read_text(encoding="utf-8")
+    text = files("connect_proxy_envoy").joinpath(name).read_text(encoding="utf-8")
     return tuple(json.loads(text))

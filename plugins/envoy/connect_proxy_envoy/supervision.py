@@ -57,7 +57,7 @@ class Envoy:
         return await asyncio.to_thread(self._admin.is_ready)
 
     async def drain(self, timeout_s: float) -> None:
-        """Leave the mesh: fail health checks, refuse new inbound, wait for the last connection.
+        """Leave the mesh: fail health checks, drain the inbound listeners, wait for the last connection.
 
         Outbound goes on: the application may still need its upstreams to finish. Returns when no
         inbound connection is left or after *timeout_s*. An order that Envoy refuses is logged and

@@ -113,6 +113,20 @@ CASES: dict[str, dict[str, Any]] = {
         }
     },
     "escaped-names": {"registration": registration(id='we"b\\1', destination_service_name="we<b>&'")},
+    "v2": {"host": facts(v2=True), "token": "s3cret"},
+    "v2-tls-everything": {
+        "host": facts(v2=True, grpc=TLS),
+        "config": {
+            "envoy_prometheus_bind_addr": "0.0.0.0:9102",
+            "envoy_stats_bind_addr": "127.0.0.1:9103",
+            "envoy_statsd_url": "udp://127.0.0.1:9125",
+            "envoy_stats_flush_interval": "10s",
+            "envoy_stats_tags": ["canary"],
+            "envoy_tracing_json": TRACING,
+            "envoy_extra_static_clusters_json": CLUSTER,
+        },
+    },
+    "v2-for-envoy-1.10": {"host": facts(v2=True, grpc=SOCKET), "given": {"envoy_version": "1.10.0"}},
     "no-central-config": {
         "config": {"envoy_prometheus_bind_addr": "0.0.0.0:9102"},
         "given": {"no_central_config": True},
@@ -149,7 +163,7 @@ def test_the_users_own_self_admin_cluster_wins_but_the_prometheus_backend_stays(
         given={"prometheus_backend_port": "20100"},
     )
     names = [cluster["name"] for cluster in document["static_resources"]["clusters"]]
-    assert names == ["local_agent", "prometheus_backend", "self_admin"]
+    assert names == ["local_agent", "self_admin", "prometheus_backend"]
 
 
 @pytest.mark.parametrize(

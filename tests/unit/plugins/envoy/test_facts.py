@@ -87,6 +87,33 @@ def test_a_token_that_may_not_read_the_agent_gets_the_agents_xds_and_a_warning(
     assert any("conventional port 8502" in message for message in caplog.messages)
 
 
+OLD_LIST = {**OLD, "xDS": {"SupportedProxies": {"envoy": ["1.13.6", "1.14.5"]}}}
+
+
+@pytest.mark.parametrize(
+    ("agent_self", "api", "v2"),
+    [
+        (OLD_LIST, "auto", True),
+        (OLD_LIST, "v3", False),
+        (NEW, "auto", False),
+        (NEW, "v2", True),
+        (OLD, "auto", False),
+        (None, "auto", False),
+    ],
+)
+def test_a_printed_bootstrap_is_v2_only_for_an_agent_that_is_known_to_be_older(
+    envoy: Path, agent_self: dict[str, Any] | None, api: str, v2: bool
+) -> None:
+    facts = gather(_context(envoy, agent_self, bootstrap_only=True, given={"envoy_api": api}))
+    assert facts.v2 is v2
+    assert facts.newest_supported == "1.14.5"
+
+
+def test_an_envoy_that_knows_no_v2_gets_none(envoy: Path) -> None:
+    given = {"xds": "agent", "ignore_envoy_compatibility": True}
+    assert gather(_context(envoy, OLD_LIST, given=given)).v2 is False
+
+
 def test_a_silent_grpc_port_is_said_and_no_error(envoy: Path, caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]

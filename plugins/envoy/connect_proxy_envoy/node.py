@@ -1,0 +1,14 @@
+"""Names that both versions of the bootstrap have."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from connect_proxy.plugin_api import ProxyContext
+
+AGENT_CLUSTER: Final = "local_agent"
+
+
+def node_cluster(context: ProxyContext) -> str:
+    """``node.cluster``: the service it stands for, else the proxy's id."""
+    return context.service or context.registration.id
