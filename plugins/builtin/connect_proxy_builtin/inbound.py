@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import socket
 import ssl
 
 from connect_proxy.errors import PeerRefusedError
+from connect_proxy_builtin.client_hello import offers_session
 from connect_proxy_builtin.connection_states import INBOUND, Event, State, after
 from connect_proxy_builtin.dialling import dial
 from connect_proxy_builtin.messages import AuthorizeSource, Decide, Say
@@ -16,7 +18,7 @@ from connect_proxy_builtin.policy import InboundPolicy
 from connect_proxy_builtin.poller import IN, OUT
 from connect_proxy_builtin.relay import Relay, cause
 from connect_proxy_builtin.timers import Timer
-from connect_proxy_builtin.tls_channel import TlsChannel
+from connect_proxy_builtin.tls_channel import TlsChannel, receive
 from connect_proxy_builtin.tls_contexts import TlsGeneration
 from connect_proxy_builtin.worker_state import Source, WorkerState
 
@@ -67,17 +69,24 @@ class Inbound:
 
     def _on_handshake(self, _mask: int) -> None:
         """The caller sent something, or can be sent something."""
-        channel = self._channel or TlsChannel(self._sock, self._tls.server, server_side=True)
+        wire = self._world.reactor.wire
         try:
-            count = channel.receive(self._world.reactor.wire)
+            count = receive(self._sock, wire)
             if count == 0:
                 self._caller_left()
                 return
-            if count < 0 and not channel.unsent:
-                return
-            self._channel = channel
-            if self._state is State.WAITING:
+            if self._channel is None:
+                if count < 0:
+                    return
                 self._state = after(INBOUND, self._state, Event.FIRST_BYTE)
+                resuming = offers_session(wire[:count])
+                wrap = functools.partial(self._tls.answer, resuming=resuming)
+                self._channel = TlsChannel(self._sock, wrap)
+            channel = self._channel
+            if count > 0:
+                channel.incoming.write(wire[:count])
+            elif not channel.unsent:
+                return
             done = channel.handshake()
         except OSError as exc:
             self._handshake_failed(exc)

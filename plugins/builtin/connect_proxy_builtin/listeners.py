@@ -134,7 +134,7 @@ class Listeners:
                     upstream_id=wanted.name,
                 )
             )
-        log.info("%s listens on %s", wanted.what, _bound_address(sock))
+        log.info("%s: listening on %s", wanted.what, _bound_address(sock))
         return None
 
     def close(self, name: str) -> None:

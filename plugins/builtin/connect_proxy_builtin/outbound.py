@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import socket
@@ -16,7 +17,7 @@ from connect_proxy_builtin.policy import SocketAddress
 from connect_proxy_builtin.poller import IN, OUT
 from connect_proxy_builtin.relay import Relay, cause
 from connect_proxy_builtin.timers import Timer
-from connect_proxy_builtin.tls_channel import TlsChannel
+from connect_proxy_builtin.tls_channel import TlsChannel, receive
 from connect_proxy_builtin.tls_contexts import TlsGeneration
 from connect_proxy_builtin.worker_state import UpstreamState, WorkerState
 
@@ -32,6 +33,7 @@ class Outbound:
         "_instance",
         "_peer_sock",
         "_relay",
+        "_resuming",
         "_state",
         "_timer",
         "_tls",
@@ -50,6 +52,7 @@ class Outbound:
         self._peer_sock: socket.socket | None = None
         self._channel: TlsChannel | None = None
         self._relay: Relay | None = None
+        self._resuming = False
         self._timer: Timer | None = None
         world.open.add(self)
         upstream.open += 1
@@ -114,20 +117,26 @@ class Outbound:
             self._failed("connect_failed", os.strerror(error))
             return
         self._state = after(OUTBOUND, self._state, Event.CONNECTED)
-        self._channel = TlsChannel(self._peer_sock, self._tls.client, server_side=False)
+        session = self._tls.sessions.session_for(self._instance.target)
+        self._resuming = session is not None
+        self._channel = TlsChannel(self._peer_sock, functools.partial(self._tls.call, resume=session))
         self._world.reactor.rewatch(self._peer_sock.fileno(), IN, self._on_handshake)
         self._shake(self._channel)
 
     def _on_handshake(self, _mask: int) -> None:
         assert self._channel is not None
+        wire = self._world.reactor.wire
         try:
-            count = self._channel.receive(self._world.reactor.wire)
+            count = receive(self._channel.sock, wire)
         except OSError as exc:
             self._failed("handshake_failed", cause(exc))
             return
         if count == 0:
             self._failed("handshake_failed", "the peer left during the handshake")
-        elif count > 0 or self._channel.unsent:
+            return
+        if count > 0:
+            self._channel.incoming.write(wire[:count])
+        if count > 0 or self._channel.unsent:
             self._shake(self._channel)
 
     def _shake(self, channel: TlsChannel) -> None:
@@ -144,7 +153,10 @@ class Outbound:
     def _identify(self, channel: TlsChannel) -> None:
         """The peer must be the service that was asked for, whatever address it has."""
         assert self._instance is not None
-        self._world.counters["outbound_handshakes"] += 1
+        counters = self._world.counters
+        counters["outbound_handshakes"] += 1
+        if self._resuming and channel.session.session_reused:
+            counters["outbound_handshakes_resumed"] += 1
         expected = self._instance.target.expected_uri
         try:
             peer = self._tls.identities.check(channel.session.getpeercert(binary_form=True))
@@ -157,6 +169,7 @@ class Outbound:
         if self._timer is not None:
             self._timer.cancel()
         self._upstream.balancer.succeeded(self._instance)
+        self._tls.sessions.proved(self._instance.target, channel.session, offered=self._resuming)
         self._state = after(OUTBOUND, self._state, Event.IDENTIFIED)
         self._relay = Relay(
             self._world.reactor,
@@ -187,6 +200,7 @@ class Outbound:
         self._world.tell(Say(level=logging.WARNING, text=text, kind=f"{kind} {upstream.policy.id}"))
         self._world.counters[f"outbound_attempts_failed.{kind}"] += 1
         upstream.balancer.failed(instance, now=self._world.reactor.now)
+        self._tls.sessions.failed(instance.target)
         self._release()
         self._state = after(OUTBOUND, self._state, Event.FAILED)
         self.choose()

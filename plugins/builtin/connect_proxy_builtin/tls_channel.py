@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+from collections.abc import Callable
 from typing import Final
 
 SLICE: Final = 64 * 1024
@@ -25,19 +26,13 @@ class TlsChannel:
     __slots__ = ("incoming", "outgoing", "session", "sock", "unsent")
 
     def __init__(
-        self,
-        sock: socket.socket,
-        context: ssl.SSLContext,
-        *,
-        server_side: bool,
-        resume: ssl.SSLSession | None = None,
+        self, sock: socket.socket, wrap: Callable[[ssl.MemoryBIO, ssl.MemoryBIO], ssl.SSLObject]
     ) -> None:
+        """*wrap* makes the session over an incoming and an outgoing buffer."""
         self.sock = sock
         self.incoming = ssl.MemoryBIO()
         self.outgoing = ssl.MemoryBIO()
-        self.session = context.wrap_bio(
-            self.incoming, self.outgoing, server_side=server_side, session=resume
-        )
+        self.session = wrap(self.incoming, self.outgoing)
         self.unsent = b""
 
     def handshake(self) -> bool:
@@ -52,16 +47,6 @@ class TlsChannel:
         finally:
             self.flush()
         return True
-
-    def receive(self, buffer: memoryview) -> int:
-        """Hand the next bytes of the socket to TLS; how many, 0 at the end, -1 if there are none now."""
-        try:
-            count = self.sock.recv_into(buffer, SLICE)
-        except (BlockingIOError, InterruptedError):
-            return -1
-        if count:
-            self.incoming.write(buffer[:count])
-        return count
 
     def flush(self) -> bool:
         """Send what TLS has to say; whether all of it went."""
@@ -79,3 +64,11 @@ class TlsChannel:
         """Say that we send no more; the peer may still. The alert lands in ``outgoing``."""
         with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):
             self.session.unwrap()
+
+
+def receive(sock: socket.socket, buffer: memoryview) -> int:
+    """Up to a slice of bytes; how many, 0 at the end, -1 if there are none now. Raises OSError."""
+    try:
+        return sock.recv_into(buffer, SLICE)
+    except (BlockingIOError, InterruptedError):
+        return -1

@@ -18,6 +18,7 @@ from typing import Final
 from connect_proxy.errors import ConfigurationError
 from connect_proxy_builtin.peer_identity import PeerIdentities
 from connect_proxy_builtin.policy import TlsMaterial
+from connect_proxy_builtin.tls_sessions import SessionStore
 
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """For TLS 1.2; those of 1.3 are all good."""
@@ -32,8 +33,23 @@ class TlsGeneration:
     client: ssl.SSLContext
     identities: PeerIdentities
     valid_before: float
-    sessions: dict[tuple[str, int, str], ssl.SSLSession] = field(default_factory=dict, repr=False)
-    """Of this generation's client context, per instance and identity: for resumption."""
+    sessions: SessionStore = field(default_factory=SessionStore, repr=False)
+    """Of this generation's client context."""
+
+    def answer(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *, resuming: bool) -> ssl.SSLObject:
+        """A server's session. *resuming*: the caller offers a ticket and needs no other one.
+
+        Writing a ticket costs as much as half a resumed handshake. How many are written is taken from
+        the context when the session is made, and can be chosen nowhere else.
+        """
+        self.server.num_tickets = 0 if resuming else 1
+        return self.server.wrap_bio(incoming, outgoing, server_side=True)
+
+    def call(
+        self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *, resume: ssl.SSLSession | None
+    ) -> ssl.SSLObject:
+        """A client's session."""
+        return self.client.wrap_bio(incoming, outgoing, session=resume)
 
     @property
     def expired(self) -> bool:
@@ -55,7 +71,6 @@ def tls_generation(number: int, material: TlsMaterial) -> TlsGeneration:
         # OpenSSL's text names functions and reasons, never key material.
         message = f"the certificates for {material.identity!r} cannot be used: {exc}"
         raise ConfigurationError(message) from exc
-    server.num_tickets = 0
     return TlsGeneration(
         number=number,
         server=server,

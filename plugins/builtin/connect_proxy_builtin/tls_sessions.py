@@ -1,0 +1,76 @@
+"""Resuming TLS sessions towards upstream instances: the costly part of a handshake is done once.
+
+A store belongs to one generation of certificates and goes with it. A resumed session still carries
+the peer's certificate, which is checked for each connection, and our own server side asks for the
+caller's authorisation each time.
+
+Servers written in Go do not run their verification callback for resumed sessions
+(``tls.Config.VerifyPeerCertificate``): Consul's own proxy would not ask for the caller's
+authorisation. So a session is resumed only with a lifetime that Go's servers never give: theirs is
+seven days in TLS 1.3 and none in TLS 1.2 (Go, ``crypto/tls``).
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from connect_proxy_builtin.policy import Target
+
+LONGEST_LIFETIME_S: Final = 24 * 3600
+REFRESH_S: Final = 120.0
+"""A newer ticket is taken after this long: servers change the keys of their tickets."""
+
+
+@dataclass(slots=True)
+class _Known:
+    last: ssl.SSLObject
+    """Of the newest connection that proved its identity: the source of a ticket."""
+    session: ssl.SSLSession | None = None
+    taken_at: float = 0.0
+
+
+class SessionStore:
+    """Per instance and identity. For one worker."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._known: dict[Target, _Known] = {}
+
+    def session_for(self, target: Target) -> ssl.SSLSession | None:
+        """What to resume with; None: shake hands in full.
+
+        A ticket comes with the first bytes after a handshake, and taking it out costs a copy: so it
+        is taken when it is needed, from the newest connection.
+        """
+        known = self._known.get(target)
+        if known is None:
+            return None
+        now = self._clock()
+        if known.session is None or now - known.taken_at > REFRESH_S:
+            known.session, known.taken_at = _resumable(known.last), now
+        return known.session
+
+    def proved(self, target: Target, connection: ssl.SSLObject, *, offered: bool) -> None:
+        """A connection to *target* is through; *offered*: a session was there to resume."""
+        known = self._known.get(target)
+        if known is None:
+            self._known[target] = _Known(last=connection)
+            return
+        known.last = connection
+        if offered and not connection.session_reused:
+            known.session = None
+
+    def failed(self, target: Target) -> None:
+        """Shake hands in full the next time."""
+        self._known.pop(target, None)
+
+
+def _resumable(connection: ssl.SSLObject) -> ssl.SSLSession | None:
+    session = connection.session
+    if session is None or not session.has_ticket:
+        return None
+    return session if 0 < session.ticket_lifetime_hint <= LONGEST_LIFETIME_S else None
