@@ -55,12 +55,12 @@ class VerbCommand(click.Command):
     def __init__(
         self, name: str, rows: Sequence[Setting], *, usage: str, summary: str, own: str = ""
     ) -> None:
-        self.rows = tuple(row for row in rows if row.flag)
+        self.rows = tuple(rows)
         self._usage = usage
         self._own = own or "Options"
         super().__init__(
             name,
-            params=[SettingOption(row) for row in self.rows],
+            params=[SettingOption(row) for row in self.rows if row.flag],
             help=summary,
             add_help_option=False,
             context_settings={"max_content_width": WIDTH},
@@ -132,7 +132,7 @@ def interpreted(words: Sequence[str], command: VerbCommand) -> Given | None:
         layer={
             row.name: Sourced(said[parameter(row)], Source.FLAG, f"-{row.name}")
             for row in command.rows
-            if said[parameter(row)] not in (None, ())
+            if said.get(parameter(row)) not in (None, ())
         },
         positional=arguments.positional,
         passthrough=arguments.passthrough,

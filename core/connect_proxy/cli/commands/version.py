@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Sequence
 from typing import Any, Final
 
-from connect_proxy.cli.flags import VerbCommand, interpreted, no_words
 from connect_proxy.errors import ConnectProxyError
-from connect_proxy.settings.resolve import resolve
 from connect_proxy.settings.setting import Setting
-from connect_proxy.settings.sources import defaults
 
 ROWS: Final = (
     Setting(name="format", default="text", choices=("text", "json"), help="How the versions are written."),
@@ -20,15 +16,28 @@ ROWS: Final = (
 
 def execute(words: Sequence[str]) -> int:
     """Print them; 0, also where a backend is broken, which is said in its place."""
+    form = _format(words) if words else "text"  # the bare call is the usual one, and does not load click
+    if form == "json":
+        import json
+
+        print(json.dumps(versions(), indent=2))
+    elif form:
+        print(text_of(versions()))
+    return 0
+
+
+def _format(words: Sequence[str]) -> str:
+    """What ``-format`` says, empty once the help was printed."""
+    from connect_proxy.cli.flags import VerbCommand, interpreted, no_words
+    from connect_proxy.settings.resolve import resolve
+    from connect_proxy.settings.sources import defaults
+
     summary = "Print the versions of connect-proxy and of what it uses: also connect-proxy --version."
     given = interpreted(words, VerbCommand("version", ROWS, usage="[OPTIONS]", summary=summary))
     if given is None:
-        return 0
+        return ""
     no_words(given, "version")
-    facts = versions()
-    as_json = resolve(ROWS, (defaults(ROWS), given.layer)).text("format") == "json"
-    print(json.dumps(facts, indent=2) if as_json else text_of(facts))
-    return 0
+    return resolve(ROWS, (defaults(ROWS), given.layer)).text("format")
 
 
 def versions() -> dict[str, Any]:

@@ -1,0 +1,97 @@
+"""The embedded agent from the command line."""
+
+import json
+import signal
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from connect_proxy.cli.commands import agent
+from connect_proxy.errors import UsageError
+from connect_proxy.settings.resolve import ResolvedSettings, resolve
+from connect_proxy.settings.setting import Source, Sourced
+from connect_proxy.settings.sources import defaults
+from support.agents import client_environment
+from support.processes import Program, run
+
+
+def settings(**flags: str) -> ResolvedSettings:
+    layer = {
+        name.replace("_", "-"): Sourced(value, Source.FLAG, f"-{name.replace('_', '-')}")
+        for name, value in flags.items()
+    }
+    return resolve(agent.ROWS, (defaults(agent.ROWS), layer))
+
+
+def test_the_defaults_are_consuls() -> None:
+    options = agent.dev_agent_options(settings(node="n"))
+    assert (options.http_port, options.grpc_port, options.dns_port) == (8500, 8502, 8600)
+    assert (options.client, options.bind, options.datacenter) == ("127.0.0.1", "127.0.0.1", "dc1")
+    assert options.sidecar_ports == (21000, 21255)
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        ({"http_port": "-1"}, '-http-port is "-1": not a port; give a number from 0 to 65535'),
+        ({"grpc_port": "65536"}, '-grpc-port is "65536"'),
+        ({"dns_port": "-2"}, '-dns-port is "-2"'),
+        ({"sidecar_min_port": "0"}, '-sidecar-min-port is "0"'),
+        ({"sidecar_min_port": "30", "sidecar_max_port": "20"}, "exchange them"),
+    ],
+)
+def test_what_is_no_port_is_a_usage_error(flags: dict[str, str], problem: str) -> None:
+    with pytest.raises(UsageError, match=problem):
+        agent.dev_agent_options(settings(**flags))
+
+
+def test_without_dev_it_says_what_there_is() -> None:
+    with pytest.raises(UsageError, match="connect-proxy agent -dev"):
+        agent.execute(["-http-port", "0"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_says_where_it_listens_answers_and_ends_with_0(tmp_path: Path, number: int) -> None:
+    ports = ["-http-port", "0", "-grpc-port", "-1", "-dns-port", "-1"]
+    argv = [
+        sys.executable,
+        "-m",
+        "connect_proxy",
+        "agent",
+        "-dev",
+        *ports,
+        "-format",
+        "json",
+        "-node",
+        "n1",
+    ]
+    with Program(argv, folder=tmp_path, env=client_environment()) as program:
+        program.wait_for(lambda: program.stdout.endswith("\n"), "the line with the addresses")
+        told = json.loads(program.stdout)
+        assert set(told) == {
+            "http_addr",
+            "grpc_addr",
+            "dns_addr",
+            "node",
+            "node_id",
+            "datacenter",
+            "trust_domain",
+        }
+        assert (told["node"], told["grpc_addr"]) == ("n1", "")
+        with urllib.request.urlopen(f"http://{told['http_addr']}/v1/status/leader", timeout=10) as answer:
+            assert answer.status == 200
+        assert program.end(number) == 0
+
+
+def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    base = [sys.executable, "-m", "connect_proxy", "agent", "-dev", "-grpc-port", "-1", "-dns-port", "-1"]
+    first = [*base, "-http-port", "0", "-format", "json"]
+    with Program(first, folder=tmp_path, env=client_environment()) as program:
+        program.wait_for(lambda: program.stdout.endswith("\n"), "the line with the addresses")
+        port = json.loads(program.stdout)["http_addr"].rpartition(":")[2]
+        second = run([*base, "-http-port", port], env=client_environment())
+    assert second.returncode == 1
+    assert port in second.stderr
+    assert second.stdout == ""
