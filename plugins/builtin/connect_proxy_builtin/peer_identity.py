@@ -81,7 +81,7 @@ def identity_of(der: bytes, *, trust_domain: str) -> PeerIdentity:
         uris = _uris(extensions)
         is_authority, usage = _constraints(extensions), _usage(extensions)
         valid_before = certificate.not_valid_after_utc.timestamp()
-        serial = certificate.serial_number
+        serial = _serial(certificate)
     except (
         ValueError,
         x509.DuplicateExtension,
@@ -106,7 +106,7 @@ def identity_of(der: bytes, *, trust_domain: str) -> PeerIdentity:
         identity=identity,
         uri=uri,
         normal_uri=identity.uri.lower(),
-        serial=colon_hex(serial),
+        serial=serial,
         valid_before=valid_before,
     )
 
@@ -120,6 +120,14 @@ def _service(uri: str, trust_domain: str) -> ServiceIdentity:
         message = f"{uri!r} is of another trust domain than ours, {trust_domain!r}"
         raise PeerRefusedError(message, reason=Fault.TRUST_DOMAIN.value)
     return identity
+
+
+def _serial(certificate: x509.Certificate) -> str:
+    """As Consul writes it. Raises ValueError for one that RFC 5280 (4.1.2.2) forbids."""
+    if certificate.serial_number <= 0:
+        message = f"its serial number {certificate.serial_number} is not positive"
+        raise ValueError(message)
+    return colon_hex(certificate.serial_number)
 
 
 def _uris(extensions: x509.Extensions) -> list[str]:
