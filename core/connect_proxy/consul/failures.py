@@ -17,10 +17,13 @@ NOT_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH
 CERTIFICATE_WANTED: Final = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE", "BAD_CERTIFICATE", "UNKNOWN_CA")
 """Alerts of an agent that verifies its clients."""
 
+TLS_BUSY: Final = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
+"""No failures: how the TLS engine asks for more bytes, seen as the context of what happened then."""
+
 
 def unreachable(exc: Exception, access: AgentAccess) -> AgentUnreachableError:
     """The error for a failed connection. *exc* is the HTTP library's; its causes are searched."""
-    causes = list(_causes(exc))
+    causes = [cause for cause in _causes(exc) if not isinstance(cause, TLS_BUSY)]
     for cause in causes:
         if isinstance(cause, ssl.SSLError):
             return _tls_failure(cause, access)
@@ -35,6 +38,17 @@ def told(what: str, remedy: str, access: AgentAccess) -> AgentUnreachableError:
     return AgentUnreachableError(f"the Consul agent at '{access.url}' cannot be reached: {what}; {remedy}")
 
 
+def hung_up(what: str, access: AgentAccess) -> AgentUnreachableError:
+    """The error of a connection that ended in the middle: by a restart, or since TLS was expected."""
+    if access.scheme == "https" and not access.client_cert:
+        hint = "if it wants a client certificate, set -client-cert and -client-key"
+    elif access.scheme == "http":
+        hint = "if its port speaks TLS, use https:// in the address"
+    else:
+        hint = "see its log"
+    return told(what, f"it may be restarting; {hint}", access)
+
+
 def _socket_failure(cause: OSError, access: AgentAccess) -> AgentUnreachableError:
     reason = cause.strerror or str(cause)
     if isinstance(cause, socket.gaierror):
@@ -45,6 +59,8 @@ def _socket_failure(cause: OSError, access: AgentAccess) -> AgentUnreachableErro
         return told(f"{reason}", "check the permissions of the socket", access)
     if cause.errno == errno.ECONNREFUSED:
         return told("connection refused", "start the agent, or set -http-addr or CONSUL_HTTP_ADDR", access)
+    if cause.errno in {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}:
+        return hung_up("the connection was reset", access)
     return told(reason.lower(), "check the address and the network", access)
 
 

@@ -13,7 +13,7 @@ import httpx
 
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.blocking_query import client_timeout_s
-from connect_proxy.consul.failures import told, unreachable
+from connect_proxy.consul.failures import hung_up, told, unreachable
 from connect_proxy.consul.request import AgentRequest
 from connect_proxy.consul.tls import agent_tls_context
 from connect_proxy.errors import AgentAnswerError, AgentUnreachableError
@@ -80,7 +80,9 @@ class HttpTransport:
         except (TimeoutError, httpx.TimeoutException):
             what = f"no answer to {request.endpoint} within {timeout_s:g} s"
             raise told(what, "see the agent's log, and what lies between", self._access) from None
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as exc:
+        # OSError: a TLS alert that comes after the handshake (TLS 1.3: "certificate required") reaches
+        # us as the bare ssl.SSLError, the HTTP library does not wrap it.
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as exc:
             if self._closed:
                 raise self._is_closed() from exc
             if isinstance(exc, httpx.RemoteProtocolError):
@@ -141,8 +143,7 @@ class HttpTransport:
         self, exc: httpx.RemoteProtocolError, request: AgentRequest
     ) -> AgentUnreachableError | AgentAnswerError:
         if "disconnected" in str(exc).lower() or "closed" in str(exc).lower():
-            remedy = "it may be restarting; if its port speaks TLS, use https:// in the address"
-            return told(f"it hung up during {request.endpoint}", remedy, self._access)
+            return hung_up(f"it hung up during {request.endpoint}", self._access)
         message = (
             f"the answer to {request.endpoint} at '{self._access.url}' is not HTTP: "
             "is that the agent's HTTP port (8500), not its gRPC, RPC or serf port?"

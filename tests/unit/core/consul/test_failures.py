@@ -61,6 +61,28 @@ def test_an_agent_that_wants_a_client_certificate_is_told(reason: str) -> None:
     assert "-client-cert" in str(unreachable(wrapped(tls_error(reason)), HTTPS))
 
 
+@pytest.mark.parametrize(
+    ("access", "hint"),
+    [
+        (HTTP, "https://"),
+        (HTTPS, "-client-cert"),
+        (AgentAccess(scheme="https", client_cert="c"), "its log"),
+        (AgentAccess(scheme="unix", socket_path="/s"), "its log"),
+    ],
+)
+def test_a_reset_connection_hints_at_what_the_agent_may_expect(access: AgentAccess, hint: str) -> None:
+    reset = ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+    text = str(unreachable(wrapped(reset), access))
+    assert "was reset" in text
+    assert hint in text
+
+
+def test_a_tls_engine_that_wanted_more_bytes_is_no_failure() -> None:
+    reset = ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+    reset.__context__ = ssl.SSLWantReadError(2, "The operation did not complete")
+    assert "was reset" in str(unreachable(wrapped(reset), HTTPS))
+
+
 def test_any_other_tls_failure_names_its_reason() -> None:
     assert "no_shared_cipher" in str(unreachable(wrapped(tls_error("NO_SHARED_CIPHER")), HTTPS))
 

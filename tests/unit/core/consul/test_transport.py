@@ -269,6 +269,16 @@ def test_a_client_certificate_is_shown_to_an_agent_that_asks(files: ServerTls) -
     assert asyncio.run(go()) == 200
 
 
+def test_an_agent_that_asks_in_vain_is_told_with_its_remedy(files: ServerTls) -> None:
+    def talk(agent: ScriptedAgent) -> Awaitable[HttpAnswer]:
+        agent.always("/v1/x", Reply(body={}))
+        return once(replace(agent.access(), ca_file=str(files.ca_file)))
+
+    error = failure(talk, agent=ScriptedAgent(tls=server_context(files, ask_client=True)))
+    assert isinstance(error, AgentUnreachableError)
+    assert "-client-cert" in str(error)
+
+
 def test_tls_spoken_to_a_plain_port_is_the_wrong_scheme() -> None:
     error = failure(lambda agent: once(replace(agent.access(), scheme="https")))
     assert isinstance(error, AgentUnreachableError)
