@@ -43,7 +43,13 @@ def invocation(
             choice.origin,
             PROXY_TOKEN_VARIABLE,
         )
-    return Invocation(settings=settings, access=agent_access(settings, choice))
+    access = agent_access(settings, choice)
+    if access.scheme == "https" and not access.verify:
+        log.warning(
+            "the agent's certificate is not checked (%s): whoever sits between can read the ACL token",
+            settings.origin("http-ssl-verify"),
+        )
+    return Invocation(settings=settings, access=access)
 
 
 def file_layer(rows: Sequence[Setting], flags: Layer) -> Layer:

@@ -66,6 +66,7 @@ COMMON: Final = (
     Setting(
         name="log-level",
         default="INFO",
+        env="CONNECT_PROXY_LOG_LEVEL",
         choices=LOG_LEVELS,
         metavar="LEVEL",
         group=GENERAL,
@@ -75,6 +76,7 @@ COMMON: Final = (
         name="log-json",
         type=Type.BOOLEAN,
         default=False,
+        env="CONNECT_PROXY_LOG_JSON",
         group=GENERAL,
         help="Log JSON lines with the keys of Consul's own.",
     ),

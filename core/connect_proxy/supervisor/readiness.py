@@ -9,11 +9,11 @@ import ssl
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import cast
 
 from connect_proxy.mesh.certificates import Roots
 from connect_proxy.mesh.registration import Registration, Upstream
 from connect_proxy.mesh.spiffe import NotServiceIdentityError, parse_service_identity
+from connect_proxy.supervisor.clear_handshake import certificate_in_the_clear
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,33 +118,48 @@ def _judged(where: str, uris: tuple[str, ...], registration: Registration, roots
 
 
 async def _uris_shown(host: str, port: int, roots: Roots) -> tuple[str, ...]:
-    """The URIs of the server's certificate, once its side of the TLS 1.3 handshake is verified.
+    """The URIs of the server's certificate, once its side of the handshake is verified.
 
-    A TLS 1.3 client knows the server's certificate before it has to show its own. Our last flight
+    The server shows its certificate before a client has to show its own. Our answer to that flight
     is never sent, so the listener authorises nothing and no application sees a connection.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False  # identities in the mesh are SPIFFE URIs: compared by the caller
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_verify_locations(cadata=roots.pem)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = context.wrap_bio(incoming, outgoing)
     reader, writer = await asyncio.open_connection(host, port)
+    seen = b""
     try:
         while not _handshake_is_done(tls):
+            if in_the_clear := certificate_in_the_clear(seen):
+                return _uris(in_the_clear)
             writer.write(outgoing.read())
             await writer.drain()
             received = await reader.read(65536)
             if not received:
                 raise ConnectionResetError
             incoming.write(received)
+            seen += received
     finally:
         writer.close()
         with suppress(OSError):  # it is being thrown away: how the peer ends it does not matter
             await writer.wait_closed()
-    certificate = tls.getpeercert() or {}
-    names = cast("tuple[tuple[str, str], ...]", certificate.get("subjectAltName", ()))
-    return tuple(value for kind, value in names if kind == "URI")
+    return _uris(tls.getpeercert(binary_form=True) or b"")
+
+
+def _uris(certificate: bytes) -> tuple[str, ...]:
+    """The URIs among the alternative names of a DER certificate that OpenSSL has verified."""
+    from cryptography import x509
+
+    try:
+        names = x509.load_der_x509_certificate(certificate).extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        )
+    except (ValueError, x509.ExtensionNotFound):
+        return ()
+    return tuple(names.value.get_values_for_type(x509.UniformResourceIdentifier))
 
 
 def _handshake_is_done(tls: ssl.SSLObject) -> bool:

@@ -69,6 +69,16 @@ def test_a_token_from_elsewhere_is_not_warned_of(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err == ""
 
 
+def test_verification_that_is_off_is_warned_of_where_tls_is_used(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    variables = {"CONSUL_HTTP_SSL_VERIFY": "false"}
+    invocation(CORE, flags(http_addr="http://127.0.0.1:1"), variables)
+    assert capsys.readouterr().err == ""
+    invocation(CORE, flags(http_addr="https://127.0.0.1:1"), variables)
+    assert "not checked (CONSUL_HTTP_SSL_VERIFY)" in capsys.readouterr().err
+
+
 def test_the_logs_follow_the_settings(capsys: pytest.CaptureFixture[str]) -> None:
     invocation(CORE, flags(log_level="debug", log_json="true"), {})
     logging.getLogger("connect_proxy.test").debug("x")

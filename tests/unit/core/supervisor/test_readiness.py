@@ -136,6 +136,24 @@ def test_a_listener_that_proves_the_service_is_ready(tmp_path: Path) -> None:
     assert identity("web") in readiness.reason
 
 
+@pytest.mark.parametrize("service", ["web", "db"])
+def test_a_listener_that_speaks_only_tls_1_2_is_judged_alike(tmp_path: Path, service: str) -> None:
+    authority = Authority()
+    context = authority.server_context(identity(service), tmp_path)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    readiness = probed(context, authority.roots)
+    assert readiness.ready is (service == "web"), readiness.reason
+    assert identity(service) in readiness.reason
+
+
+def test_another_meshs_certificate_is_not_ready_over_tls_1_2(tmp_path: Path) -> None:
+    context = Authority().server_context(identity("web"), tmp_path)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    readiness = probed(context, Authority().roots)
+    assert not readiness.ready
+    assert "roots do not vouch" in readiness.reason
+
+
 def test_another_services_identity_is_not_ready(tmp_path: Path) -> None:
     authority = Authority()
     readiness = probed(authority.server_context(identity("db"), tmp_path), authority.roots)
