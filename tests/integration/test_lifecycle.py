@@ -158,6 +158,9 @@ def test_consul_may_be_killed_and_come_back_while_traffic_flows(backend: str, tm
                 consul.restart()
                 connection.sendall(b"six")
                 assert connection.recv(3) == b"six"
+            # A restarted agent calls every check critical until it hears of it again.
+            for service in ("web", "api"):
+                consul.api.put(f"/v1/agent/check/pass/service:{service}-sidecar-proxy")
             wait_until(lambda: ask(upstream, b"hello") == b"hello", "new calls pass")
             consul.api.set_intention("api", "web", "deny")
             wait_until(
