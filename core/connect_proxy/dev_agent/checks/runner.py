@@ -21,6 +21,8 @@ from connect_proxy.errors import ApiError
 
 SHORTEST_DEREGISTRATION: Final = 60.0
 """Seconds: Consul raises a smaller ``DeregisterCriticalServiceAfter`` to a minute."""
+SHORTEST_INTERVAL: Final = 1.0
+"""Seconds: Consul raises a smaller ``Interval`` to this."""
 _START_PAUSE: Final = 0.5
 """Seconds between probes right after registration, until the first that passes."""
 _log = logging.getLogger("connect_proxy.dev_agent")
@@ -48,6 +50,7 @@ class CheckRunner:
     catalog: Catalog
     deregister_service: Callable[[str], None] = lambda service_id: None
     shortest_deregistration: float = SHORTEST_DEREGISTRATION
+    shortest_interval: float = SHORTEST_INTERVAL
     _running: dict[str, _Running] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -129,7 +132,8 @@ class CheckRunner:
         """Probe at the check's interval, but often at first: a fresh service is soon seen passing."""
         definition = running.definition
         loop = asyncio.get_running_loop()
-        settled = loop.time() + definition.interval
+        interval = max(definition.interval, self.shortest_interval)
+        settled = loop.time() + interval
         while True:
             result = self._damped(check_id, running, await probe(definition))
             if result is not None:
@@ -137,7 +141,7 @@ class CheckRunner:
             if result is not None and result.status == PASSING:
                 settled = 0.0
             starting = loop.time() < settled
-            await asyncio.sleep(min(_START_PAUSE, definition.interval) if starting else definition.interval)
+            await asyncio.sleep(min(_START_PAUSE, interval) if starting else interval)
 
     def _damped(self, check_id: str, running: _Running, result: Result) -> Result | None:
         """*result*, or None while ``SuccessBeforePassing``/``FailuresBeforeCritical`` hold it back."""

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from starlette.datastructures import Headers, QueryParams
 
 from connect_proxy.dev_agent.decoding import DecodeError, Struct, decode_body
+from connect_proxy.dev_agent.go_bool import FALSE_WORDS
 from connect_proxy.dev_agent.state import AgentState
 from connect_proxy.errors import ApiError
 from connect_proxy.secret import Secret
@@ -68,7 +69,7 @@ class Call:
 
     def flag(self, name: str) -> bool:
         """A query parameter that counts when present, unless it says ``false``."""
-        return name in self.query and self.query[name].lower() not in {"false", "0", "f"}
+        return name in self.query and self.query[name] not in FALSE_WORDS
 
 
 Handler: TypeAlias = Callable[[Call], Awaitable[Reply]]

@@ -18,6 +18,7 @@ from connect_proxy.dev_agent.http.handlers import (
     connect,
     health,
     intentions,
+    maintenance,
     query,
     status,
 )
@@ -36,7 +37,9 @@ ENDPOINTS: Final = (
     Endpoint("GET", "/v1/agent/services", agent.services),
     Endpoint("PUT", "/v1/agent/service/register", agent.register),
     Endpoint("PUT", "/v1/agent/service/deregister/{id}", agent.deregister),
+    Endpoint("PUT", "/v1/agent/service/maintenance/{id}", maintenance.service),
     Endpoint("GET", "/v1/agent/service/{id}", agent.service),
+    Endpoint("PUT", "/v1/agent/maintenance", maintenance.node),
     Endpoint("GET", "/v1/agent/health/service/id/{id}", agent.health_by_id),
     Endpoint("GET", "/v1/agent/health/service/name/{name}", agent.health_by_name),
     Endpoint("GET", "/v1/agent/checks", checks.checks),

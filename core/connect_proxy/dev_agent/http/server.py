@@ -37,6 +37,7 @@ class HttpServer:
         config = uvicorn.Config(
             build_app(state),
             log_config=None,
+            log_level=logging.WARNING,
             access_log=False,
             lifespan="off",
             server_header=False,
@@ -88,7 +89,7 @@ def build_app(state: AgentState) -> Starlette:
     return app
 
 
-_ALL_METHODS = ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"]
+_ALL_METHODS = ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE"]
 
 
 def _dispatcher(state: AgentState, handlers: dict[str, Handler]) -> Any:
@@ -97,8 +98,7 @@ def _dispatcher(state: AgentState, handlers: dict[str, Handler]) -> Any:
     async def dispatch(request: Request) -> Response:
         if request.method == "OPTIONS":
             return Response(headers={"Allow": allowed})
-        method = "GET" if request.method == "HEAD" else request.method
-        handler = handlers.get(method)
+        handler = handlers.get(request.method)
         if handler is None:
             text = f"method {request.method} not allowed"
             return _text(text, 405, {"Allow": allowed})
@@ -106,7 +106,7 @@ def _dispatcher(state: AgentState, handlers: dict[str, Handler]) -> Any:
             body = await _body(request)
             call = Call(
                 state=state,
-                method=method,
+                method=request.method,
                 path=request.path_params,
                 query=request.query_params,
                 headers=request.headers,
@@ -158,7 +158,8 @@ async def _body(request: Request) -> bytes:
 
 
 def _response(reply: Reply, *, pretty: bool) -> Response:
-    headers = dict(reply.headers)
+    # Names of services go into some headers; what ASCII lacks would make the answer unsendable.
+    headers = {name: text.encode("ascii", "replace").decode() for name, text in reply.headers.items()}
     if reply.text is not None:
         return Response(reply.text, status_code=reply.status, headers=headers, media_type="text/plain")
     if reply.body is NOTHING:

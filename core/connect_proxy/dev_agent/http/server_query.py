@@ -15,6 +15,13 @@ def check_datacenter(call: Call) -> None:
         raise ApiError(500, "No path to datacenter")
 
 
+def wanted_node(call: Call) -> bool:
+    """Whether the one node has every ``?node-meta=key:value`` that the request names."""
+    meta = call.state.catalog.node.meta
+    pairs = (pair.partition(":") for pair in call.query.getlist("node-meta"))
+    return all(meta.get(key) == value for key, _, value in pairs)
+
+
 def answered(call: Call, body: Any, index: int, *, shows_consistency: bool = True) -> Reply:
     """*body* with the headers of a server's answer; some endpoints do not say how consistent it is."""
     headers = {

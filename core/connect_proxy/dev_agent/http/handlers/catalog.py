@@ -10,7 +10,7 @@ from connect_proxy.dev_agent.changes import NODES, SERVICES, Topic, connect_topi
 from connect_proxy.dev_agent.http.blocking import wait_for_change
 from connect_proxy.dev_agent.http.call import Call, Reply
 from connect_proxy.dev_agent.http.filtering import filter_of
-from connect_proxy.dev_agent.http.server_query import answered, check_datacenter
+from connect_proxy.dev_agent.http.server_query import answered, check_datacenter, wanted_node
 from connect_proxy.dev_agent.records import ServiceRecord
 from connect_proxy.errors import ApiError
 
@@ -22,7 +22,7 @@ async def datacenters(call: Call) -> Reply:
 async def nodes(call: Call) -> Reply:
     check_datacenter(call)
     index = await wait_for_change(call, NODES)
-    shown = [wire.catalog_node(call.state.catalog.node)]
+    shown = [wire.catalog_node(call.state.catalog.node)] if wanted_node(call) else []
     matches = filter_of(call)
     return answered(call, [node for node in shown if matches(node)], index)
 
@@ -32,7 +32,7 @@ async def services(call: Call) -> Reply:
     check_datacenter(call)
     index = await wait_for_change(call, SERVICES)
     tags: dict[str, set[str]] = {}
-    for record in _visible(call):
+    for record in _visible(call) if wanted_node(call) else []:
         tags.setdefault(record.name, set()).update(record.tags)
     return answered(call, {name: sorted(tags[name]) for name in sorted(tags)}, index)
 
@@ -88,7 +88,8 @@ async def _instances(
     shown = [
         wire.catalog_entry(instance.service, call.state.catalog.node)
         for instance in find(name)
-        if call.may("read", "service", instance.service.name)
+        if wanted_node(call)
+        and call.may("read", "service", instance.service.name)
         and wanted <= {tag.lower() for tag in instance.service.tags}
     ]
     matches = filter_of(call)

@@ -7,15 +7,13 @@ from collections.abc import Callable
 from connect_proxy.dev_agent import wire
 from connect_proxy.dev_agent.catalog import Instance
 from connect_proxy.dev_agent.changes import CHECKS, Topic, connect_topic, service_topic
+from connect_proxy.dev_agent.go_bool import FALSE_WORDS, TRUE_WORDS
 from connect_proxy.dev_agent.http.blocking import wait_for_change
 from connect_proxy.dev_agent.http.call import Call, Reply
 from connect_proxy.dev_agent.http.filtering import filter_of
-from connect_proxy.dev_agent.http.server_query import answered, check_datacenter
+from connect_proxy.dev_agent.http.server_query import answered, check_datacenter, wanted_node
 from connect_proxy.dev_agent.records import PASSING, CheckRecord
 from connect_proxy.errors import ApiError
-
-_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
-_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 
 
 async def service(call: Call) -> Reply:
@@ -79,7 +77,8 @@ async def _instances(
     shown = [
         wire.health_entry(instance, call.state.catalog.node)
         for instance in find(name)
-        if call.may("read", "service", instance.service.name)
+        if wanted_node(call)
+        and call.may("read", "service", instance.service.name)
         and wanted <= {tag.lower() for tag in instance.service.tags}
         and (not only_passing or all(check.status == PASSING for check in instance.checks))
     ]
@@ -90,9 +89,9 @@ async def _instances(
 def _passing(call: Call) -> bool:
     """``?passing``: present and empty, or a true word."""
     given = call.query.get("passing")
-    if given is None or given in _FALSE:
+    if given is None or given in FALSE_WORDS:
         return False
-    if given == "" or given in _TRUE:
+    if given == "" or given in TRUE_WORDS:
         return True
     raise ApiError(400, "Invalid value for ?passing")
 

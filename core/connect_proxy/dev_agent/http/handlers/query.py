@@ -6,14 +6,12 @@ from typing import Any
 
 from connect_proxy.dev_agent import wire
 from connect_proxy.dev_agent.changes import QUERIES
+from connect_proxy.dev_agent.go_bool import FALSE_WORDS, TRUE_WORDS
 from connect_proxy.dev_agent.http.blocking import wait_for_change
 from connect_proxy.dev_agent.http.call import Call, Reply
 from connect_proxy.dev_agent.http.server_query import answered, check_datacenter
 from connect_proxy.dev_agent.prepared_queries import BODY, query_json, run_query
 from connect_proxy.errors import ApiError
-
-_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
-_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False", ""})
 
 
 async def queries(call: Call) -> Reply:
@@ -92,11 +90,11 @@ def _answer_meta() -> dict[str, Any]:
 
 def _connect(call: Call) -> bool:
     given = call.query.get("connect", "")
-    if given not in _TRUE | _FALSE:
+    if given not in TRUE_WORDS | FALSE_WORDS | {""}:
         raise ApiError(
             500, f"Error parsing 'connect' value: strconv.ParseBool: parsing \"{given}\": invalid syntax"
         )
-    return given in _TRUE
+    return given in TRUE_WORDS
 
 
 def _limit(call: Call) -> int:
