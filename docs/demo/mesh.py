@@ -86,6 +86,13 @@ class Intention:
         return ["curl", "-X", method, "-d", json.dumps(body), f"http://{self.agent.address}{path}"]
 
 
+def decision_on(agent: Agent, identity: str) -> str:
+    """What Consul tells web's sidecar when somebody with this identity calls, and why."""
+    question = {"Target": "web", "ClientCertURI": identity, "ClientCertSerial": ""}
+    answer = agent.call("POST", "/v1/agent/connect/authorize", question).value
+    return f"{'yes' if answer['Authorized'] else 'no'}: {answer['Reason']}"
+
+
 def identity_behind(agent: Agent, port: int, *, caller: str) -> str:
     """Who answers on *port*, proved in a handshake in which we are the service *caller*."""
     _, connecting = tls_contexts(agent, caller)

@@ -22,7 +22,14 @@ from types import FrameType
 
 from agent_api import Agent, AgentRefusedError
 from backends import BACKENDS, HERE, sidecar_words
-from mesh import Intention, Ports, identity_behind, refusal_without_certificate, register
+from mesh import (
+    Intention,
+    Ports,
+    decision_on,
+    identity_behind,
+    refusal_without_certificate,
+    register,
+)
 from stage import DemoError, Stage, answers
 
 PROGRAM = [sys.executable, "-m", "connect_proxy"]
@@ -45,6 +52,8 @@ class Demo:
         names = [field.name for field in fields(Ports)]
         self.ports = Ports(**dict(zip(names, stage.free_ports(len(names)), strict=True)))
         self.agent: Agent
+        self.caller = ""
+        """The identity that api's sidecar proved."""
 
     def play(self) -> None:
         """All of it. Raises DemoError where something is not as it should be."""
@@ -115,9 +124,9 @@ class Demo:
         self.step("Who proved to be whom (read from the certificates of real handshakes)")
         server = identity_behind(self.agent, self.ports.web_sidecar, caller="api")
         self.say(f"web's sidecar proved to be  {server}")
-        caller = self.client(self.ports.api_to_witness).stdout.strip()
-        self.say(f"api's sidecar proved to be  {caller}")
-        for service, identity in (("web", server), ("api", caller)):
+        self.caller = self.client(self.ports.api_to_witness).stdout.strip()
+        self.say(f"api's sidecar proved to be  {self.caller}")
+        for service, identity in (("web", server), ("api", self.caller)):
             if not identity.startswith("spiffe://") or not identity.endswith(f"/svc/{service}"):
                 message = f"{service}'s sidecar proved to be {identity!r}"
                 raise DemoError(message)
@@ -151,12 +160,14 @@ class Demo:
         if refusal.returncode == 0:
             message = "web answered although the intention denies it"
             raise DemoError(message)
+        self.say(f"Consul tells web's sidecar  {decision_on(self.agent, self.caller)}")
         self.say(f"refused after {took:.2f} s: {refusal.stderr.strip()}")
 
     def allow(self, intention: Intention) -> None:
         """The same intention says yes again."""
         self.step("Allow: api may call web again", intention.set("allow"))
         took = self.stage.wait_for("the recovery", lambda: self.call_web().returncode == 0)
+        self.say(f"Consul tells web's sidecar  {decision_on(self.agent, self.caller)}")
         self.say(f"recovered after {took:.2f} s: {self.call_web().stdout.strip()}")
 
     # ------------------------------------------------------------ telling and doing
