@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -194,8 +195,9 @@ class Sidecar:
         trace: TracebackType | None,
     ) -> None:
         if error is not None:
-            error.add_note(str(self.proxy.status()))
-        self._loop.call_soon_threadsafe(lambda: self._task and self._task.cancel())
+            error.add_note(f"{self.proxy.status()} {self.error!r}")
+        with contextlib.suppress(RuntimeError):  # it has ended by itself
+            self._loop.call_soon_threadsafe(lambda: self._task and self._task.cancel())
         self.join()
 
     def join(self, deadline_s: float = 15.0) -> None:

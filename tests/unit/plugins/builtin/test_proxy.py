@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
+import logging
+import os
 import socket
 import threading
 from collections.abc import Iterator
+from types import MappingProxyType
 
 import pytest
 
+from connect_proxy.errors import ConfigurationError, PortInUseError
 from connect_proxy.mesh.registration import Upstream
 from support.applications import TcpServer, echo_server
-from support.builtin_sidecar import Sidecar, endpoint, first_snapshot
+from support.builtin_sidecar import Sidecar, endpoint, first_snapshot, leaf_of, roots_of
 from support.mesh_ca import MeshCa
 from support.ports import free_port
+from support.processes import wait_until
 
 
 @contextlib.contextmanager
-def mesh(ca: MeshCa, application: TcpServer) -> Iterator[tuple[Sidecar, Sidecar, int]]:
+def mesh(ca: MeshCa, application: TcpServer, **config: object) -> Iterator[tuple[Sidecar, Sidecar, int]]:
     """Sidecar of ``web`` before *application*, sidecar of ``api`` whose upstream port is the last value."""
     public, local = free_port(), free_port()
-    web = first_snapshot(ca, "web", public_port=public, application_port=application.port)
+    web = first_snapshot(ca, "web", public_port=public, application_port=application.port, config=config)
     upstream = Upstream(destination_name="web", local_bind_port=local)
-    api = first_snapshot(ca, "api", upstreams=[(upstream, [endpoint("web", public)])])
+    behind = [(upstream, [endpoint("web", public)])]
+    api = first_snapshot(ca, "api", config=config, upstreams=behind)
     with Sidecar(web) as server, Sidecar(api) as client:
         yield server, client, local
 
@@ -151,3 +158,189 @@ def test_a_bare_tcp_check_never_reaches_the_application_and_is_no_failed_handsha
             server.wait_for_counter("inbound_refused.tcp_check", 1)
             assert server.counter("inbound_refused.handshake_failed") == 0
             assert application.accepted == 0
+
+
+def refused(port: int) -> bool:
+    """Whether nobody listens there."""
+    with contextlib.suppress(ConnectionRefusedError), dial(port):
+        return False
+    return True
+
+
+def test_a_drain_with_nothing_open_ends_at_once(mesh_ca: MeshCa) -> None:
+    with Sidecar(first_snapshot(mesh_ca, "web", public_port=free_port())) as server:
+        server.drain(600)
+        server.join()
+        assert server.exit_code == 0
+
+
+def test_a_drain_closes_the_public_listener_first_and_ends_with_the_last_connection(
+    mesh_ca: MeshCa,
+) -> None:
+    with echo_server() as application, mesh(mesh_ca, application) as (server, _client, port):
+        public = server.snapshot.registration.port
+        with dial(port) as app:
+            app.sendall(b"before")
+            assert app.recv(100) == b"before"
+            server.drain(600)
+            wait_until(lambda: refused(public), "the public listener closed")
+            assert not server.proxy.is_ready()
+            assert server.proxy.status()["state"] == "draining"
+            app.sendall(b"after")
+            assert app.recv(100) == b"after"
+            app.shutdown(socket.SHUT_WR)
+            assert app.recv(100) == b""
+        server.join()
+        assert server.exit_code == 0
+
+
+def test_upstream_listeners_go_on_accepting_during_a_drain(mesh_ca: MeshCa) -> None:
+    with echo_server() as application, mesh(mesh_ca, application) as (_server, client, port):
+        with dial(port) as first:
+            first.sendall(b"one")
+            assert first.recv(100) == b"one"
+            client.drain(600)
+            wait_until(lambda: client.proxy.status()["state"] == "draining", "draining")
+            with dial(port) as second:
+                second.sendall(b"two")
+                assert second.recv(100) == b"two"
+        client.join()
+        assert client.exit_code == 0
+
+
+def test_a_drain_ends_after_its_time(mesh_ca: MeshCa) -> None:
+    with (
+        echo_server() as application,
+        mesh(mesh_ca, application) as (server, _client, port),
+        dial(port) as app,
+    ):
+        app.sendall(b"one")
+        assert app.recv(100) == b"one"
+        server.drain(0.05)
+        server.join()
+        assert server.exit_code == 0
+
+
+def test_several_workers_share_the_listeners(mesh_ca: MeshCa) -> None:
+    with echo_server() as application, mesh(mesh_ca, application, workers=3) as (server, client, port):
+        for _ in range(30):
+            with dial(port) as app:
+                app.sendall(b"hello")
+                assert app.recv(100) == b"hello"
+        server.wait_for_counter("inbound_handshakes", 30)
+        workers = {state["worker"] for state in client.proxy.status()["upstreams"]["web"]}
+        assert workers == {0, 1, 2}
+        with dial(port) as app:
+            app.sendall(b"hello")
+            assert app.recv(100) == b"hello"
+            server.consul.decide = lambda _service: False
+            server.intentions_changed()
+            with contextlib.suppress(ConnectionResetError):
+                assert app.recv(100) == b""
+        server.drain(600)
+        server.join()
+        assert server.exit_code == 0
+
+
+def test_a_public_port_that_is_taken_ends_the_program_and_names_the_holder(mesh_ca: MeshCa) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with (
+            pytest.raises(PortInUseError, match=rf"public listener: '127.0.0.1:{port}'.*pid {os.getpid()}"),
+            Sidecar(first_snapshot(mesh_ca, "web", public_port=port)),
+        ):
+            pass
+
+
+def test_an_upstream_port_that_is_taken_at_the_start_ends_the_program_too(mesh_ca: MeshCa) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        upstream = Upstream(destination_name="db", local_bind_port=taken.getsockname()[1])
+        snapshot = first_snapshot(mesh_ca, "web", public_port=free_port(), upstreams=[(upstream, [])])
+        with pytest.raises(PortInUseError, match="upstream 'db'"), Sidecar(snapshot):
+            pass
+
+
+def test_an_upstream_port_that_is_taken_later_is_tried_again_and_the_rest_goes_on(
+    mesh_ca: MeshCa, caplog: pytest.LogCaptureFixture
+) -> None:
+    public = free_port()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        Sidecar(first_snapshot(mesh_ca, "web", public_port=public)) as server,
+    ):
+        port = taken.getsockname()[1]
+        server.set_upstreams([(Upstream(destination_name="db", local_bind_port=port), [])])
+        wait_until(lambda: "db" in server.proxy.status()["listener_failures"], "the failure")
+        assert f"upstream 'db': '127.0.0.1:{port}' is in use" in caplog.text
+        assert not server.proxy.is_ready()
+        assert not refused(public)
+        taken.close()
+        wait_until(server.proxy.is_ready, "the port taken over")
+
+
+def test_a_configuration_that_makes_no_sense_ends_the_start(mesh_ca: MeshCa) -> None:
+    snapshot = first_snapshot(mesh_ca, "web", public_port=free_port(), config={"bind_port": "http"})
+    with pytest.raises(ConfigurationError, match="bind_port"), Sidecar(snapshot):
+        pass
+
+
+def test_a_later_configuration_that_makes_no_sense_leaves_the_one_before_in_force(
+    mesh_ca: MeshCa,
+) -> None:
+    public = free_port()
+    with Sidecar(first_snapshot(mesh_ca, "web", public_port=public)) as server:
+        registration = server.snapshot.registration
+        wrong = dataclasses.replace(registration, config=MappingProxyType({"bind_port": "http"}))
+        server.publish(registration=wrong)
+        wait_until(lambda: "rejected_configuration" in server.proxy.status(), "the rejection")
+        assert not refused(public)
+        server.publish(registration=registration)
+        wait_until(lambda: "rejected_configuration" not in server.proxy.status(), "the good one")
+
+
+def test_the_public_listener_moves_when_its_port_changes(mesh_ca: MeshCa) -> None:
+    old, new = free_port(), free_port()
+    with Sidecar(first_snapshot(mesh_ca, "web", public_port=old)) as server:
+        server.publish(registration=dataclasses.replace(server.snapshot.registration, port=new))
+        wait_until(lambda: not refused(new) and refused(old), "the move")
+
+
+def test_a_rotation_under_load_drops_nothing(mesh_ca: MeshCa) -> None:
+    successor = mesh_ca.successor()
+    both = roots_of(successor, mesh_ca)
+    failures: list[str] = []
+    over = threading.Event()
+
+    def load(port: int) -> None:
+        with dial(port) as kept:
+            while not over.is_set():
+                with dial(port) as app:
+                    for sock in (kept, app):
+                        sock.sendall(b"hello")
+                        if sock.recv(100) != b"hello":
+                            failures.append("cut off")
+
+    with echo_server() as application, mesh(mesh_ca, application) as (server, client, port):
+        thread = threading.Thread(target=load, args=(port,))
+        thread.start()
+        for ca in (mesh_ca, successor, mesh_ca, successor) * 3:
+            for sidecar, service in ((server, "web"), (client, "api")):
+                done = server.counter("inbound_handshakes")
+                sidecar.publish(roots=both, leaf=leaf_of(ca.leaf(service), service))
+                server.wait_for_counter("inbound_handshakes", done + 3)
+        over.set()
+        thread.join()
+    assert failures == []
+
+
+def test_the_log_level_changes_while_it_runs(mesh_ca: MeshCa) -> None:
+    logger = logging.getLogger("connect_proxy")
+    before = logger.level
+    try:
+        with Sidecar(first_snapshot(mesh_ca, "web", public_port=free_port())) as server:
+            server.proxy.set_log_level("WARN")
+            assert logger.level == logging.WARNING
+            server.proxy.set_log_level("trace")
+            assert logger.level == logging.DEBUG
+    finally:
+        logger.setLevel(before)

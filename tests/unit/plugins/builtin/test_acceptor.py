@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import contextlib
+import resource
+import socket
+from collections.abc import Iterator
+
+from connect_proxy_builtin.acceptor import Acceptor
+from connect_proxy_builtin.messages import News, Say
+from connect_proxy_builtin.reactor import Reactor
+from connect_proxy_builtin.worker_state import WorkerState
+
+
+def defect(_callback: object, exc: Exception) -> None:
+    raise exc
+
+
+@contextlib.contextmanager
+def no_more_descriptors() -> Iterator[None]:
+    """As if the process had all it may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as probe:
+        lowest_free = probe.fileno()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_when_descriptors_run_out_accepting_pauses_and_comes_back() -> None:
+    served: list[socket.socket] = []
+    news: list[News] = []
+    reactor = Reactor(defect)
+    world = WorkerState(reactor=reactor, tell=news.append)
+    listener = socket.create_server(("127.0.0.1", 0))
+    caller = socket.create_connection(listener.getsockname())
+    acceptor = Acceptor(world, listener, served.append, shared=False)
+    with no_more_descriptors():
+        while not world.counters["accept_pauses"]:
+            reactor.step()
+        for _ in range(2):  # each step waits for the pause to be over: nothing spins
+            reactor.step()
+        assert world.counters["accept_pauses"] <= 3
+        assert served == []
+    while not served:
+        reactor.step()
+    assert any(isinstance(each, Say) and "ulimit -n" in each.text for each in news)
+    acceptor.close()
+    for sock in (*served, caller):
+        sock.close()
+    reactor.close()
+
+
+def test_who_waits_already_is_still_served_when_a_listener_closes() -> None:
+    served: list[socket.socket] = []
+    reactor = Reactor(defect)
+    world = WorkerState(reactor=reactor, tell=lambda _news: None)
+    listener = socket.create_server(("127.0.0.1", 0))
+    acceptor = Acceptor(world, listener, served.append, shared=False)
+    callers = [socket.create_connection(listener.getsockname()) for _ in range(3)]
+    acceptor.close()
+    assert len(served) == 3
+    for sock in (*served, *callers):
+        sock.close()
+    reactor.close()
+    assert listener.fileno() == -1
