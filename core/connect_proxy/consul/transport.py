@@ -16,7 +16,12 @@ from connect_proxy.consul.blocking_query import client_timeout_s
 from connect_proxy.consul.failures import hung_up, told, unreachable
 from connect_proxy.consul.request import AgentRequest
 from connect_proxy.consul.tls import agent_tls_context
-from connect_proxy.errors import AgentAnswerError, AgentUnreachableError
+from connect_proxy.errors import (
+    AgentAnswerError,
+    AgentUnreachableError,
+    ConfigurationError,
+    UnknownTokenError,
+)
 from connect_proxy.secret import Secret
 
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -39,7 +44,8 @@ class HttpTransport:
     """Connections to one agent over TCP, TLS or a unix socket."""
 
     def __init__(self, access: AgentAccess) -> None:
-        """Opens no connection. Raises ConfigurationError for unusable certificate files."""
+        """Opens no connection. Raises ConfigurationError for unusable certificate files and names."""
+        _checked_port(access)
         self._access = access
         self._closed = False
         secured = access.scheme == "https" or _names_certificates(access)
@@ -130,7 +136,7 @@ class HttpTransport:
         if request.body is not None:
             headers["Content-Type"] = "application/json"
         if token:
-            headers["X-Consul-Token"] = token.reveal()
+            headers["X-Consul-Token"] = _header_value(token)
         if self._access.http_auth:
             user, _, password = self._access.http_auth.reveal().partition(":")
             headers["Authorization"] = "Basic " + b64encode(f"{user}:{password}".encode()).decode()
@@ -167,4 +173,26 @@ def _extensions(access: AgentAccess) -> dict[str, Any]:
     name = access.tls_server_name
     if name.count(":") == 1:
         name = name.partition(":")[0]
+    if name.startswith("."):
+        setting = "-tls-server-name (CONSUL_TLS_SERVER_NAME)"
+        message = f"{setting}: '{name}' is no host name: give one that its certificate has"
+        raise ConfigurationError(message)
     return {"sni_hostname": name} if name else {}
+
+
+def _header_value(token: Secret) -> str:
+    """The token for its header. The HTTP library would refuse a wrong one too, but quote it."""
+    text = token.reveal()
+    if not (text.isascii() and text.isprintable()) or text != text.strip():
+        message = (
+            "the ACL token cannot be one of Consul's: it has a blank at an end, a line break or a "
+            "character beyond ASCII; check -token-file, CONSUL_HTTP_TOKEN or where else it came from"
+        )
+        raise UnknownTokenError(message)
+    return text
+
+
+def _checked_port(access: AgentAccess) -> None:
+    if access.scheme != "unix" and not 0 < access.port < 65536:
+        message = f"-http-addr (CONSUL_HTTP_ADDR): '{access.url}' has no port from 1 to 65535: correct it"
+        raise ConfigurationError(message)

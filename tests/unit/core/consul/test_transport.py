@@ -10,7 +10,13 @@ from connect_proxy.consul import transport as transport_module
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.request import AgentRequest, path_of
 from connect_proxy.consul.transport import HttpAnswer, HttpTransport
-from connect_proxy.errors import AgentAnswerError, AgentUnreachableError, ConfigurationError, ConsulError
+from connect_proxy.errors import (
+    AgentAnswerError,
+    AgentUnreachableError,
+    ConfigurationError,
+    ConsulError,
+    UnknownTokenError,
+)
 from connect_proxy.secret import NO_SECRET, Secret
 from support.eventually import eventually
 from support.ports import free_port
@@ -94,6 +100,30 @@ def test_the_token_travels_in_its_header_only() -> None:
 
 def test_without_a_token_there_is_no_token_header() -> None:
     assert "x-consul-token" not in received().headers
+
+
+@pytest.mark.parametrize("wrong", ["\n", "\r\nX-Other: 1", "\0", "é", " "])
+def test_a_token_that_fits_in_no_header_is_refused_unshown_and_unsent(wrong: str) -> None:
+    async def talk(agent: ScriptedAgent) -> None:
+        try:
+            await once(agent.access(), token=Secret(TOKEN + wrong))
+        finally:
+            assert agent.requests == []
+
+    assert isinstance(failure(talk), UnknownTokenError)
+
+
+@pytest.mark.parametrize(
+    ("access", "setting"),
+    [
+        (AgentAccess(port=0), "CONSUL_HTTP_ADDR"),
+        (AgentAccess(port=65536), "CONSUL_HTTP_ADDR"),
+        (AgentAccess(scheme="https", tls_server_name=".consul"), "CONSUL_TLS_SERVER_NAME"),
+    ],
+)
+def test_an_address_that_cannot_be_is_told_by_its_setting(access: AgentAccess, setting: str) -> None:
+    with pytest.raises(ConfigurationError, match=setting):
+        HttpTransport(access)
 
 
 @pytest.mark.parametrize(("pair", "sent"), [("user:pa:ss", "dXNlcjpwYTpzcw=="), ("user", "dXNlcjo=")])
