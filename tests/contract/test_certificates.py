@@ -181,3 +181,10 @@ def test_without_a_change_the_same_comes_again(agent: AgentUnderTest, path: str,
     first = agent.api.get(path)
     again = agent.api.get(path, index=first.index + beyond, wait="100ms")
     assert (again.status, again.index, json.loads(again.body)) == (200, first.index, first.json)
+
+
+def test_the_servers_roots_are_given_as_pem_too(agent: AgentUnderTest) -> None:
+    answer = agent.api.get("/v1/connect/ca/roots", pem="true")
+    assert answer.headers["content-type"] == "application/pem-certificate-chain"
+    roots = agent.api.get(ROOTS).json["Roots"]
+    assert len(x509.load_pem_x509_certificates(answer.body)) == len(roots)

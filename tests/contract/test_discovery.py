@@ -168,3 +168,38 @@ def test_consistency_headers_are_sent(agent: AgentUnderTest) -> None:
 def test_stale_and_consistent_reads_are_taken(agent: AgentUnderTest) -> None:
     for mode in ("stale", "consistent"):
         assert agent.api.get("/v1/health/connect/web", **{mode: ""}).status == 200
+
+
+def test_tags_do_not_select_among_proxies(agent: AgentUnderTest) -> None:
+    """As Consul 1.8.7 has it: ``tag`` is not looked at in a search for Connect instances."""
+    _register_web(agent)
+    for path in ("health/connect/web", "catalog/connect/web"):
+        assert _ids(agent.api.get(f"/v1/{path}", tag="v2").json) == {"web-sidecar-proxy"}, path
+
+
+@pytest.mark.parametrize("path", ["health/connect/web", "health/service/web", "catalog/service/web"])
+def test_node_meta_selects_instances(agent: AgentUnderTest, path: str) -> None:
+    _register_web(agent)
+    own = {"node-meta": "consul-network-segment:"}
+    assert agent.api.get(f"/v1/{path}", **own).json
+    assert agent.api.get(f"/v1/{path}", **{"node-meta": "rack:r1"}).json == []
+
+
+def test_a_filter_selects_instances(agent: AgentUnderTest) -> None:
+    _register_web(agent)
+    path = "/v1/health/connect/web"
+    assert _ids(agent.api.get(path, filter='Service.ID == "web-sidecar-proxy"').json) == {
+        "web-sidecar-proxy"
+    }
+    assert agent.api.get(path, filter='Service.ID == "other"').json == []
+    assert agent.api.get(path, filter="==").status == 500
+
+
+def test_an_alias_check_carries_the_parents_warning(agent: AgentUnderTest) -> None:
+    agent.api.register({"Name": "web", "Port": 8080, "Check": CHECK, "Connect": {"SidecarService": {}}})
+    agent.api.put("/v1/agent/check/warn/service:web")
+    alias = "service:web-sidecar-proxy:2"
+    wait_until(
+        lambda: agent.api.get("/v1/agent/checks").json[alias]["Status"] == "warning",
+        "the alias warns too",
+    )

@@ -20,10 +20,11 @@ NOTHING = object()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """What goes back: JSON, or plain text where ``text`` is set."""
+    """What goes back: JSON, or where ``text`` is set, that text as ``text_type``."""
 
     body: Any = NOTHING
     text: str | None = None
+    text_type: str = "text/plain"
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
 

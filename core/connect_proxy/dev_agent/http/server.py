@@ -161,7 +161,7 @@ def _response(reply: Reply, *, pretty: bool) -> Response:
     # Names of services go into some headers; what ASCII lacks would make the answer unsendable.
     headers = {name: text.encode("ascii", "replace").decode() for name, text in reply.headers.items()}
     if reply.text is not None:
-        return Response(reply.text, status_code=reply.status, headers=headers, media_type="text/plain")
+        return Response(reply.text, status_code=reply.status, headers=headers, media_type=reply.text_type)
     if reply.body is NOTHING:
         return Response(status_code=reply.status, headers=headers)
     content = (

@@ -37,9 +37,12 @@ _NO_SERVICE: Final = "Bad request: ClientCertURI not a valid Service identifier"
 
 
 async def roots(call: Call) -> Reply:
-    """``GET /v1/connect/ca/roots``."""
+    """``GET /v1/connect/ca/roots``; with ``?pem`` the certificates alone."""
     check_datacenter(call)
     index = await wait_for_change(call, ROOTS)
+    if call.flag("pem"):
+        chain = "".join(profile.pem_of(root.certificate) for root in call.state.authority.roots)
+        return Reply(text=chain, text_type="application/pem-certificate-chain")
     return answered(call, _roots(call), index, shows_consistency=False)
 
 

@@ -18,12 +18,12 @@ from connect_proxy.errors import ApiError
 
 async def service(call: Call) -> Reply:
     """``GET /v1/health/service/:name``."""
-    return await _instances(call, service_topic, call.state.catalog.instances)
+    return await _instances(call, service_topic, call.state.catalog.instances, tagged=True)
 
 
 async def connect(call: Call) -> Reply:
     """``GET /v1/health/connect/:name``: what answers for the service in the mesh."""
-    return await _instances(call, connect_topic, call.state.catalog.connect_instances)
+    return await _instances(call, connect_topic, call.state.catalog.connect_instances, tagged=False)
 
 
 async def checks(call: Call) -> Reply:
@@ -65,15 +65,16 @@ async def _checks(call: Call, topics: tuple[Topic, ...], is_wanted: Callable[[Ch
 
 
 async def _instances(
-    call: Call, topic: Callable[[str], Topic], find: Callable[[str], list[Instance]]
+    call: Call, topic: Callable[[str], Topic], find: Callable[[str], list[Instance]], *, tagged: bool
 ) -> Reply:
+    """``tagged``: whether ``?tag`` is looked at; Consul does not for Connect instances."""
     name = call.path["name"]
     if not name:
         raise ApiError(400, "Missing service name")
     only_passing = _passing(call)
     check_datacenter(call)
     index = await wait_for_change(call, topic(name))
-    wanted = {tag.lower() for tag in call.query.getlist("tag")}
+    wanted = {tag.lower() for tag in call.query.getlist("tag")} if tagged else set()
     shown = [
         wire.health_entry(instance, call.state.catalog.node)
         for instance in find(name)
