@@ -38,7 +38,7 @@ class BuiltinProxy:
         self._snapshot: ProxySnapshot | None = None
         self._leaf = LeafClock()
         self._over: asyncio.Future[int] | None = None
-        self._draining = False
+        self._draining = self._ended = False
         self._exposed: set[str] = set()
         self._rejected = ""
 
@@ -68,6 +68,7 @@ class BuiltinProxy:
                     task.result()
             return self._over.result()
         finally:
+            self._ended = True
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -145,6 +146,7 @@ class BuiltinProxy:
             and plane.listeners.complete
             and self._leaf.is_valid
             and not self._draining
+            and not self._ended
         )
 
     async def drain(self, timeout_s: float) -> None:
@@ -190,6 +192,8 @@ class BuiltinProxy:
         return picture
 
     def _state(self) -> str:
+        if self._ended:
+            return "ended"
         if self._draining:
             return "draining"
         if self._snapshot is None:

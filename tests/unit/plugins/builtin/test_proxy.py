@@ -172,6 +172,8 @@ def test_a_drain_with_nothing_open_ends_at_once(mesh_ca: MeshCa) -> None:
         server.drain(600)
         server.join()
         assert server.exit_code == 0
+        assert server.proxy.status()["state"] == "ended"
+        assert not server.proxy.is_ready()
 
 
 def test_a_drain_closes_the_public_listener_first_and_ends_with_the_last_connection(
