@@ -13,7 +13,7 @@ from connect_proxy.errors import UsageError
 from connect_proxy.settings.access import agent_access
 from connect_proxy.settings.fields import PROXY_TOKEN_VARIABLE
 from connect_proxy.settings.resolve import ResolvedSettings, resolve
-from connect_proxy.settings.setting import Setting, Source
+from connect_proxy.settings.setting import Setting
 from connect_proxy.settings.sources import Layer, defaults, environment, read_settings_file, settings_file
 from connect_proxy.settings.token import choose_token
 
@@ -63,8 +63,7 @@ def file_layer(rows: Sequence[Setting], flags: Layer) -> Layer:
 def chosen_proxy(settings: ResolvedSettings) -> tuple[str, str]:
     """(proxy id, service id whose sidecar is meant), one of them empty.
 
-    Both as flags contradict each other. Otherwise the nearer source wins (a flag over a variable);
-    from the same source, the proxy's own id, as in Consul.
+    The proxy's own id always wins, wherever it came from, as in Consul; what is left aside is said.
     """
     proxy_id, sidecar_for = settings.text("proxy-id"), settings.text("sidecar-for")
     if not proxy_id and not sidecar_for:
@@ -74,12 +73,7 @@ def chosen_proxy(settings: ResolvedSettings) -> tuple[str, str]:
         )
         raise UsageError(message)
     if proxy_id and sidecar_for:
-        order = list(Source)
-        ours, theirs = (order.index(settings.source(name)) for name in ("proxy-id", "sidecar-for"))
-        if settings.source("proxy-id") is settings.source("sidecar-for") is Source.FLAG:
-            message = (
-                f'-proxy-id "{proxy_id}" and -sidecar-for "{sidecar_for}" exclude each other; give one'
-            )
-            raise UsageError(message)
-        return ("", sidecar_for) if theirs > ours else (proxy_id, "")
+        origins = settings.origin("proxy-id"), settings.origin("sidecar-for")
+        log.warning('%s "%s" is used; %s "%s" is left aside', origins[0], proxy_id, origins[1], sidecar_for)
+        return proxy_id, ""
     return proxy_id, sidecar_for

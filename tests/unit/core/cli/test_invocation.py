@@ -105,13 +105,11 @@ def test_neither_is_a_usage_error_that_says_what_to_give() -> None:
         chosen_proxy(settings())
 
 
-def test_both_as_flags_contradict_each_other() -> None:
-    with pytest.raises(UsageError, match="exclude each other"):
-        chosen_proxy(settings(Sourced("p", Source.FLAG), Sourced("s", Source.FLAG)))
-
-
-def test_otherwise_the_nearer_source_wins_and_the_proxys_own_id_within_one() -> None:
-    variable, file = Source.ENVIRONMENT, Source.FILE
-    assert chosen_proxy(settings(Sourced("p", variable), Sourced("s", Source.FLAG))) == ("", "s")
-    assert chosen_proxy(settings(Sourced("p", variable), Sourced("s", file))) == ("p", "")
-    assert chosen_proxy(settings(Sourced("p", variable), Sourced("s", variable))) == ("p", "")
+@pytest.mark.parametrize("ours", [Source.FLAG, Source.ENVIRONMENT, Source.FILE])
+@pytest.mark.parametrize("theirs", [Source.FLAG, Source.ENVIRONMENT, Source.FILE])
+def test_the_proxys_own_id_always_wins_and_what_is_left_aside_is_said(
+    ours: Source, theirs: Source, caplog: pytest.LogCaptureFixture
+) -> None:
+    chosen = chosen_proxy(settings(Sourced("p", ours, "-proxy-id"), Sourced("s", theirs, "-sidecar-for")))
+    assert chosen == ("p", "")
+    assert caplog.messages == ['-proxy-id "p" is used; -sidecar-for "s" is left aside']

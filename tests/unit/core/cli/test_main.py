@@ -193,7 +193,6 @@ def test_dispatch_hands_on_what_follows_the_command(monkeypatch: pytest.MonkeyPa
         (["-sidecar-for"], {}, 2, 'flag "-sidecar-for" needs a value'),
         (["-sidecar-for", "web", "-wait", "soon"], {}, 2, '-wait is "soon": not a duration'),
         (["-sidecar-for", "web", "extra"], {}, 2, 'does not take the word "extra"'),
-        (["-sidecar-for", "web", "-proxy-id", "p"], {}, 2, "exclude each other"),
         (["-sidecar-for", "web", "-bootstrap=maybe"], {}, 2, "not a boolean"),
         (["-http-auth", "me:secret"], {}, 2, "set it by the variable CONSUL_HTTP_AUTH"),
         (
