@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 import socket
 import ssl
 
@@ -16,7 +15,8 @@ from connect_proxy_builtin.messages import AuthorizeSource, Decide, Say
 from connect_proxy_builtin.peer_identity import PeerIdentity
 from connect_proxy_builtin.policy import InboundPolicy
 from connect_proxy_builtin.poller import IN, OUT
-from connect_proxy_builtin.relay import Relay, cause
+from connect_proxy_builtin.relay import Relay
+from connect_proxy_builtin.socket_errors import cause, pending_error
 from connect_proxy_builtin.timers import Timer
 from connect_proxy_builtin.tls_channel import TlsChannel, receive
 from connect_proxy_builtin.tls_contexts import TlsGeneration
@@ -157,9 +157,9 @@ class Inbound:
 
     def _on_dialled(self, _mask: int) -> None:
         assert self._app is not None
-        error = self._app.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        error = pending_error(self._app)
         if error:
-            why = f"{self._policy.application}: {os.strerror(error)}"
+            why = f"{self._policy.application}: {error}"
             self._refuse("application_unreachable", why)
         else:
             self._connected(self._app)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 import socket
 from typing import Final
 
@@ -15,7 +14,8 @@ from connect_proxy_builtin.dialling import dial
 from connect_proxy_builtin.messages import Say
 from connect_proxy_builtin.policy import SocketAddress
 from connect_proxy_builtin.poller import IN, OUT
-from connect_proxy_builtin.relay import Relay, cause
+from connect_proxy_builtin.relay import Relay
+from connect_proxy_builtin.socket_errors import cause, pending_error
 from connect_proxy_builtin.timers import Timer
 from connect_proxy_builtin.tls_channel import TlsChannel, receive
 from connect_proxy_builtin.tls_contexts import TlsGeneration
@@ -112,9 +112,9 @@ class Outbound:
     def _on_dialled(self, _mask: int) -> None:
         assert self._peer_sock is not None
         assert self._instance is not None
-        error = self._peer_sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        error = pending_error(self._peer_sock)
         if error:
-            self._failed("connect_failed", os.strerror(error))
+            self._failed("connect_failed", error)
             return
         self._state = after(OUTBOUND, self._state, Event.CONNECTED)
         session = self._tls.sessions.session_for(self._instance.target)

@@ -14,20 +14,16 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-import struct
 from collections.abc import Callable
 from typing import Final
 
+from connect_proxy_builtin.idle_watch import IdleWatch
 from connect_proxy_builtin.poller import ERR, HUP, IN, OUT
 from connect_proxy_builtin.reactor import Reactor
-from connect_proxy_builtin.timers import Timer
+from connect_proxy_builtin.socket_errors import cause, reset_at_close
 from connect_proxy_builtin.tls_channel import RECORD, SLICE, TlsChannel
 
-LINGER_NONE: Final = struct.pack("ii", 1, 0)
-"""SO_LINGER with 0 seconds: close() sends a reset."""
 UNWATCHED: Final = -1
-IDLE_LOOKS: Final = 4
-"""How often a connection is looked at within its idle time-out."""
 
 
 class Relay:
@@ -40,10 +36,7 @@ class Relay:
         "_channel",
         "_fin_sent",
         "_finished",
-        "_idle_limit",
-        "_idle_looks",
-        "_idle_timer",
-        "_idle_total",
+        "_idle",
         "_incoming",
         "_incoming_write",
         "_outgoing_read",
@@ -86,8 +79,14 @@ class Relay:
         self._tls_rest = memoryview(channel.unsent)
         self._plain_fd, self._tls_fd = plain.fileno(), channel.sock.fileno()
         self._plain_mask = self._tls_mask = 0
-        self._idle_limit, self._idle_total, self._idle_looks = idle_timeout_s, 0, 0
-        self._idle_timer: Timer | None = None
+        self._idle: IdleWatch | None = None
+        if idle_timeout_s:
+            self._idle = IdleWatch(
+                reactor,
+                idle_timeout_s,
+                lambda: self.from_app + self.to_app,
+                lambda: self.abort("idle for too long"),
+            )
         # Every method of the hot path is looked up once.
         session = channel.session
         self._plain_recv, self._plain_send = plain.recv_into, plain.send
@@ -101,8 +100,6 @@ class Relay:
         reactor = self._reactor
         reactor.rewatch(self._plain_fd, 0, self.on_plain)
         reactor.rewatch(self._tls_fd, 0, self.on_tls)
-        if self._idle_limit:
-            self._idle_timer = reactor.call_later(self._idle_limit / IDLE_LOOKS, self._look)
         try:
             if self._incoming.pending:
                 self._deliver(self._decrypt(0))
@@ -283,36 +280,18 @@ class Relay:
             self._reactor.poller.modify(self._tls_fd, tls)
             self._tls_mask = tls
 
-    def _look(self) -> None:
-        """Count looks without a byte moved in between."""
-        total = self.from_app + self.to_app
-        self._idle_looks = self._idle_looks + 1 if total == self._idle_total else 0
-        self._idle_total = total
-        if self._idle_looks >= IDLE_LOOKS:
-            self.abort("idle for too long")
-        else:
-            self._idle_timer = self._reactor.call_later(self._idle_limit / IDLE_LOOKS, self._look)
-
     def abort(self, reason: str) -> None:
         """Reset both sides."""
         if self._over:
             return
-        for sock in (self._plain, self._channel.sock):
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NONE)
+        reset_at_close(self._plain)
+        reset_at_close(self._channel.sock)
         self._finish(reason)
 
     def _finish(self, reason: str) -> None:
         self._over = True
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
+        if self._idle is not None:
+            self._idle.stop()
         self._reactor.dispose(self._plain)
         self._reactor.dispose(self._channel.sock)
         self._finished(reason)
-
-
-def cause(exc: OSError) -> str:
-    """A short text for a socket's or OpenSSL's error."""
-    if isinstance(exc, ssl.SSLError):
-        return f"TLS: {(exc.reason or 'error').lower().replace('_', ' ')}"
-    return exc.strerror or str(exc)
