@@ -21,6 +21,8 @@ from connect_proxy.secret import MASK
 BODY_EXCERPT_LENGTH: Final = 300
 HTTP_TO_HTTPS: Final = "client sent an http request to an https server"
 """Go's own answer, status 400, to plain HTTP on a TLS port."""
+NO_LEADER: Final = ("no cluster leader", "no known consul servers")
+"""A server says the first (after 7 s in which it hopes for one), a client agent may say the second."""
 UNKNOWN_ID: Final = re.compile(r"unknown .*\bid\b|(query|service|check|intention) not found", re.IGNORECASE)
 """Consul's texts with status 404. A bare "not found" is said by any server for an unknown path."""
 
@@ -42,7 +44,7 @@ def error_of(status: int, body: bytes, *, request: AgentRequest, access: AgentAc
         return UnknownTokenError(_unknown_token(request, access))
     if "permission denied" in text or status == 403:
         return PermissionDeniedError(_permission(said, request, access))
-    if "no cluster leader" in text:
+    if any(known in text for known in NO_LEADER):
         message = (
             f"{failed}: '{said}'; the cluster is electing a leader or has lost its majority: try again"
         )

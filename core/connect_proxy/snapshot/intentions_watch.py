@@ -15,16 +15,12 @@ from typing import Final
 from connect_proxy.consul.blocking_query import Cursor
 from connect_proxy.consul.client import Authorization, ConsulClient
 from connect_proxy.consul.clock import Clock
-from connect_proxy.errors import (
-    AgentUnreachableError,
-    ConsulError,
-    NoLeaderError,
-    PermissionDeniedError,
-)
+from connect_proxy.errors import ConsulError, PermissionDeniedError
 from connect_proxy.mesh.intentions import Intention
 from connect_proxy.mesh.registration import Registration
 from connect_proxy.mesh.spiffe import ServiceIdentity
 from connect_proxy.snapshot.assembly import IntentionsPart
+from connect_proxy.snapshot.query_health import OUTAGE
 from connect_proxy.snapshot.settings import WatchSettings
 from connect_proxy.snapshot.watches import jittered
 
@@ -63,6 +59,7 @@ class IntentionsQuery:
         self._cursor = Cursor()
         self._may_list = True
         self._default_known = True
+        self._last_default: bool | None = None
 
     async def ask(self) -> float:
         wait_s = self._settings.wait_s
@@ -94,21 +91,30 @@ class IntentionsQuery:
         self._accept(IntentionsPart(intentions=intentions, default_allow=default_allow, index=index))
 
     async def _default(self, intentions: tuple[Intention, ...]) -> bool:
-        """What Consul decides where no intention matches; deny as long as it does not say."""
+        """What Consul decides where no intention matches.
+
+        While it does not say, its last word stands, so that new intentions are not held up; before
+        the first one that is deny.
+        """
         try:
             decided = await self._ask_default(intentions)
-        except (AgentUnreachableError, NoLeaderError):
-            raise
+            reason = "its answers speak of an intention that is not there"
         except ConsulError as exc:
+            if self._last_default is None and isinstance(exc, OUTAGE):
+                raise
+            decided, reason = None, str(exc)
+        if decided is None:
+            fallback = bool(self._last_default)
             if self._default_known:
-                log.warning("callers without an intention are denied, since Consul does not say: %s", exc)
+                word = "allowed" if fallback else "denied"
+                log.warning("callers without an intention are %s until Consul decides: %s", word, reason)
             self._default_known = False
-            return False
-        self._default_known = True
+            return fallback
+        self._default_known, self._last_default = True, decided
         return decided
 
-    async def _ask_default(self, intentions: tuple[Intention, ...]) -> bool:
-        """Consul's decision on a caller that cannot exist.
+    async def _ask_default(self, intentions: tuple[Intention, ...]) -> bool | None:
+        """Consul's decision on a caller that cannot exist; None if it stays unclear.
 
         The agent answers from a cache that may be a moment behind ``match``: an answer that does not
         fit the intentions is asked for again.
@@ -130,7 +136,7 @@ class IntentionsQuery:
             if decided is not None:
                 return decided
             await self._clock.sleep(UNCLEAR_PAUSE_S)
-        return False
+        return None
 
 
 def default_decision(answer: Authorization, *, covered: bool) -> bool | None:

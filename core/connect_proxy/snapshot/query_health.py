@@ -35,23 +35,21 @@ class QueryHealth:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._failing: dict[str, Failure] = {}
-        self._last_error = ""
+        """The one that failed last stands last."""
 
     def failed(self, query: str, error: ConnectProxyError) -> None:
         """*query* was answered with *error*."""
-        known = self._failing.get(query)
+        known = self._failing.pop(query, None)
         if known is None or type(known.error) is not type(error):
             self._log_failure(query, error)
         since = known.since if known else self._clock.now()
         self._failing[query] = Failure(since, error)
-        self._last_error = f"{query}: {error}"
 
     def answered(self, query: str) -> None:
         """*query* was answered."""
         if self._failing.pop(query, None) is None:
             return
         if not self._failing:
-            self._last_error = ""
             log.info("every query is answered again")
         else:
             log.debug("%s: answered again", query)
@@ -59,8 +57,6 @@ class QueryHealth:
     def forget(self, query: str) -> None:
         """*query* is not asked any more."""
         self._failing.pop(query, None)
-        if not self._failing:
-            self._last_error = ""
 
     def status(self, *, generation: int, changed_at: datetime | None) -> FeedStatus:
         """The picture now."""
@@ -69,7 +65,7 @@ class QueryHealth:
             generation=generation,
             changed_at=changed_at,
             stale_since=min(outages, default=None),
-            last_error=self._last_error,
+            last_error=next((f"{name}: {one.error}" for name, one in reversed(self._failing.items())), ""),
             failing=tuple(sorted(self._failing)),
             token_refused=any(isinstance(one.error, RefusedError) for one in self._failing.values()),
         )

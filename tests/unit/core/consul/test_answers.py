@@ -88,8 +88,11 @@ def test_an_unknown_path_is_no_unknown_id(body: str) -> None:
     assert "1.3 or newer" in str(error)
 
 
-def test_a_missing_leader_is_worth_another_try() -> None:
-    error = said(500, "No cluster leader")
+@pytest.mark.parametrize(
+    "body", ["No cluster leader", "rpc error making call: No cluster leader", "No known Consul servers"]
+)
+def test_a_missing_leader_is_worth_another_try(body: str) -> None:
+    error = said(500, body)
     assert isinstance(error, NoLeaderError)
     assert "try again" in str(error)
 

@@ -12,7 +12,7 @@ from connect_proxy.snapshot.intentions_watch import IntentionsQuery, default_dec
 from connect_proxy.snapshot.settings import WatchSettings
 from support import consul_answers
 from support.manual_clock import ManualClock
-from support.scripted_agent import Raw, Reply, ScriptedAgent, text
+from support.scripted_agent import Raw, Reply, Scripted, ScriptedAgent, text
 
 LIST = "/v1/connect/intentions"
 MATCH = "/v1/connect/intentions/match"
@@ -178,6 +178,23 @@ def test_without_an_answer_the_default_is_deny_and_is_asked_for_again(
 
     assert [part.default_allow for part in play(scene).found] == [False, False, True]
     assert len([record for record in caplog.records if "denied" in record.getMessage()]) == 1
+
+
+@pytest.mark.parametrize("reply", [text(500, "broken"), Raw(), Reply(body=MATCHED)])
+def test_while_consul_does_not_say_its_last_word_stands_and_new_intentions_arrive(
+    reply: Scripted, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene(case: Case) -> None:
+        case.agent.put(AUTHORIZE, ALLOWED_BY_DEFAULT)
+        await case.query.ask()
+        case.agent.always(AUTHORIZE, reply)
+        case.agent.put(MATCH, {"web": [consul_answers.intention("api", "web", "deny")]})
+        case.agent.put(LIST, [], index=50)
+        await case.query.ask()
+
+    parts = play(scene).found
+    assert [(len(part.intentions), part.default_allow) for part in parts] == [(0, True), (1, True)]
+    assert "are allowed until Consul decides" in caplog.text
 
 
 def test_an_agent_that_hangs_up_during_the_look_is_a_failure() -> None:

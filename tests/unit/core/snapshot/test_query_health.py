@@ -37,6 +37,16 @@ def test_failing_queries_are_listed_in_order_with_the_last_error() -> None:
     assert status(health).last_error == "leaf: still gone"
 
 
+def test_the_last_error_is_one_that_still_holds() -> None:
+    health = QueryHealth(ManualClock())
+    health.failed("roots", GONE)
+    health.failed("leaf", AgentUnreachableError("gone too"))
+    health.answered("leaf")
+    assert status(health).last_error == "roots: gone"
+    health.answered("roots")
+    assert status(health).last_error == ""
+
+
 def test_it_is_stale_since_the_first_failure_until_all_are_answered() -> None:
     clock = ManualClock()
     health = QueryHealth(clock)
