@@ -70,7 +70,7 @@ docs: .venv/.docs ## the documentation as a site, in build/docs/site
 	$(DEV)/zensical build --clean --strict --config-file build/docs/zensical.toml
 
 parts: .venv/.ready ## fetch the real Consul and Envoy that the tests use into .cache
-	@$(DEV)/python tests/support/real_parts.py consul envoy 1.40 \
+	@$(DEV)/python tests/support/real_parts.py consul envoy 1.36 envoy 1.40 \
 		|| { test -z "$${CI:-}" && echo "make $@: going on without: the tests that need it will say so" >&2; }
 
 clean: ## remove everything that the other commands made, but for .cache

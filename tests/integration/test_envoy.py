@@ -9,10 +9,11 @@ import pytest
 
 from support.agents import AgentUnderTest, client_environment
 from support.applications import ask, echo_server, greeting_server
-from support.embedded_agent import connect_proxy_program
+from support.embedded_agent import EmbeddedAgent, connect_proxy_program
 from support.ports import free_port
 from support.processes import Program, wait_until
 from support.real_consul import RealConsul
+from support.real_parts import ENVOY_VERSIONS, envoy_binary
 from support.sidecars import register_pair, start_sidecar, wait_ready
 
 pytestmark = pytest.mark.integration
@@ -114,3 +115,54 @@ def test_a_real_envoy_takes_the_log_level(real_consul: RealConsul, tmp_path: Pat
     with start_sidecar("envoy", real_consul, "web", folder=tmp_path, words=words) as sidecar:
         wait_ready(sidecar, "envoy")
         assert "[debug]" in sidecar.output
+
+
+def test_an_agent_that_serves_this_envoy_is_its_source(
+    embedded_agent: EmbeddedAgent, tmp_path: Path
+) -> None:
+    """``-xds agent``: connect-proxy itself is gone, Envoy takes its resources from the agent."""
+    upstream = free_port()
+    words = ["-xds", "agent", "-grpc-addr", embedded_agent.grpc_address]
+    with echo_server() as web:
+        register_pair(embedded_agent, web_port=web.port, upstream_port=upstream)
+        with (
+            start_sidecar("envoy", embedded_agent, "web", folder=tmp_path, words=words) as web_sidecar,
+            start_sidecar("envoy", embedded_agent, "api", folder=tmp_path, words=words) as api_sidecar,
+        ):
+            for sidecar in (web_sidecar, api_sidecar):
+                sidecar.wait_for_output("all dependencies initialized. starting workers")
+                assert Path(f"/proc/{sidecar.pid}/exe").resolve() == envoy_binary().resolve()
+            wait_until(lambda: ask(upstream, b"hello") == b"hello", "the first call")
+            embedded_agent.api.set_intention("api", "web", "deny")
+            wait_until(lambda: ask(upstream, b"hello") == b"", "the refusal")
+            embedded_agent.api.set_intention("api", "web", "allow")
+            wait_until(lambda: ask(upstream, b"hello") == b"hello", "the recovery")
+
+
+def test_auto_chooses_what_works_and_says_why(agent: AgentUnderTest, tmp_path: Path) -> None:
+    """Consul 1.8.7 speaks no xDS that this Envoy knows; the embedded agent does."""
+    register_pair(agent, web_port=1, upstream_port=free_port())
+    words = ["-xds", "auto", "-grpc-addr", agent.grpc_address]
+    with start_sidecar("envoy", agent, "web", folder=tmp_path, words=words) as sidecar:
+        if agent.kind == "embedded":
+            sidecar.wait_for_output("xDS by the agent")
+        else:
+            sidecar.wait_for_output("xDS by connect-proxy")
+        sidecar.wait_for_output("all dependencies initialized. starting workers")
+
+
+@pytest.mark.parametrize("version", [ENVOY_VERSIONS[0], ENVOY_VERSIONS[-1]])
+def test_the_oldest_and_the_newest_envoy_carry_traffic(
+    embedded_agent: EmbeddedAgent, version: str, tmp_path: Path
+) -> None:
+    upstream = free_port()
+    words = ["-envoy-binary", str(envoy_binary(version))]
+    with echo_server() as web:
+        register_pair(embedded_agent, web_port=web.port, upstream_port=upstream)
+        with (
+            start_sidecar("envoy", embedded_agent, "web", folder=tmp_path, words=words) as web_sidecar,
+            start_sidecar("builtin", embedded_agent, "api", folder=tmp_path) as api_sidecar,
+        ):
+            wait_ready(web_sidecar, "envoy")
+            wait_ready(api_sidecar, "builtin")
+            wait_until(lambda: ask(upstream, b"hello") == b"hello", "the call")

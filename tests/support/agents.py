@@ -24,6 +24,10 @@ class AgentUnderTest(Protocol):
     def api(self) -> ConsulApi: ...
 
     @property
+    def grpc_address(self) -> str:
+        """host:port where it serves xDS."""
+
+    @property
     def dns_address(self) -> str:
         """host:port, UDP and TCP."""
 
