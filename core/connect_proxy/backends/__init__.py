@@ -5,13 +5,19 @@ the installed extensions), in a fresh PluginManager, so a broken stranger harms 
 ``python -m connect_proxy.backends NAME`` loads one and says what is wrong with it.
 """
 
-from connect_proxy.backends.discovery import InstalledBackend, checked_backends, installed_backends
+from connect_proxy.backends.discovery import (
+    InstalledBackend,
+    backend_names,
+    checked_backends,
+    installed_backends,
+)
 from connect_proxy.backends.facade import Backend
 from connect_proxy.backends.loading import embedded_xds, load_backend
 
 __all__ = [
     "Backend",
     "InstalledBackend",
+    "backend_names",
     "checked_backends",
     "embedded_xds",
     "installed_backends",

@@ -31,6 +31,11 @@ class InstalledBackend:
     reason: str = ""
 
 
+def backend_names() -> tuple[str, ...]:
+    """The names of all installed backends, sorted: metadata alone, no source is looked at."""
+    return tuple(sorted(discover(BACKENDS_GROUP)))
+
+
 def installed_backends() -> tuple[InstalledBackend, ...]:
     """All installed backends, sorted by name, without importing any."""
     return tuple(

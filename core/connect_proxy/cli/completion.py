@@ -124,6 +124,6 @@ def _rows(command: str, args: Sequence[str], modules: Modules) -> tuple[Setting,
 
 
 def _backend_names() -> tuple[str, ...]:
-    from connect_proxy.backends import installed_backends
+    from connect_proxy.backends import backend_names
 
-    return tuple(sorted({backend.name for backend in installed_backends()}))
+    return backend_names()

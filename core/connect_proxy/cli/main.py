@@ -105,11 +105,11 @@ def execute(name: str, words: Sequence[str]) -> int:
 
 def as_backend(word: str, rest: Sequence[str]) -> list[str]:
     """``envoy …`` means ``--backend envoy …`` where a backend of that name is installed."""
-    from connect_proxy.backends import installed_backends
+    from connect_proxy.backends import backend_names
     from connect_proxy.cli.arguments import peeked
     from connect_proxy.settings.fields import CORE
 
-    names = sorted({backend.name for backend in installed_backends()})
+    names = backend_names()
     if word not in names:
         from connect_proxy.settings.suggestion import suggestion
 
