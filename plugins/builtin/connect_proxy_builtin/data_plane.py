@@ -98,7 +98,7 @@ class DataPlane:
     def drain(self) -> None:
         """No more callers; upstream listeners go on. ``drained`` is set at the first moment of calm."""
         self._draining = True
-        self.listeners.close(PUBLIC)
+        self.listeners.drop(PUBLIC)
         self.post(messages.Drain())
 
     async def stop(self) -> None:

@@ -137,6 +137,12 @@ class Listeners:
         log.info("%s: listening on %s", wanted.what, _bound_address(sock))
         return None
 
+    def drop(self, name: str) -> None:
+        """Close it, and do not open it again."""
+        self._wanted.pop(name, None)
+        self._failures.pop(name, None)
+        self.close(name)
+
     def close(self, name: str) -> None:
         """Stop accepting there, if it is open. What already waits is still served."""
         opened = self._open.pop(name, None)

@@ -188,6 +188,9 @@ def test_a_drain_closes_the_public_listener_first_and_ends_with_the_last_connect
             wait_until(lambda: refused(public), "the public listener closed")
             assert not server.proxy.is_ready()
             assert server.proxy.status()["state"] == "draining"
+            server.publish()  # does not open it again
+            wait_until(lambda: server.proxy.status()["snapshot_generation"] == 2, "the snapshot")
+            assert refused(public)
             app.sendall(b"after")
             assert app.recv(100) == b"after"
             app.shutdown(socket.SHUT_WR)
