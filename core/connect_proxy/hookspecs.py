@@ -91,8 +91,8 @@ def describe() -> Mapping[str, str]:
 
 
 @hookspec(firstresult=True)
-def embedded_xds() -> XdsService:
-    """What serves xDS on the embedded agent's gRPC port. Optional.
+def embedded_xds() -> XdsService | None:
+    """What serves xDS on the embedded agent's gRPC port; None if it cannot here. Optional.
 
     When: as ``connect-proxy agent -dev`` starts with a gRPC port. The service is started by the
     agent, not here: may not do I/O.

@@ -13,6 +13,7 @@ from connect_proxy.mesh.immutable import thawed
 from connect_proxy_envoy.bootstrap import render
 from connect_proxy_envoy.resources.sidecar import sidecar_resources
 from connect_proxy_envoy.resources.type_urls import CLUSTER, LISTENER, SECRET
+from connect_proxy_envoy.version import Version
 from support.envoy_cases import CASES
 from support.envoy_context import context, facts
 from support.envoy_snapshot import snapshot
@@ -42,16 +43,18 @@ def test_envoy_accepts_the_bootstrap(case: str, version: str) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_envoy_accepts_the_resources(case: str, version: str, tmp_path: Path) -> None:
     path = tmp_path / "bootstrap.json"
-    path.write_text(json.dumps(_static_rendering(case)))
+    path.write_text(json.dumps(_static_rendering(case, version)))
     _accepted(path, version)
 
 
-def _static_rendering(case: str) -> Any:
+def _static_rendering(case: str, version: str) -> Any:
     """The bootstrap of local xDS with the resources inside; EDS still refers to ADS.
 
     Secrets do not: a static cluster is made before there is a stream to ask on.
     """
-    resources = sidecar_resources(snapshot(**CASES[case], ca=MeshCa()))
+    resources = sidecar_resources(
+        snapshot(**CASES[case], ca=MeshCa()), Version(*(int(part) for part in version.split(".")))
+    )
     document = thawed(render(context(host=facts(grpc=None))).document)
     for key, url in (("clusters", CLUSTER), ("listeners", LISTENER), ("secrets", SECRET)):
         static = document["static_resources"].setdefault(key, [])

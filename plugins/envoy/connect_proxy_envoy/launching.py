@@ -34,9 +34,8 @@ def launch(context: ProxyContext, config: RenderedConfig) -> Launch:
     env = child_environment(context.environment)
     if not facts.xds.is_local:
         return ExecLaunch(argv=argv, env=env, documents=(document,))
-    return ChildLaunch(
-        argv=argv, env=env, documents=(document,), companion=XdsCompanion(), runtime_dir=True
-    )
+    companion = XdsCompanion(facts.program.version)
+    return ChildLaunch(argv=argv, env=env, documents=(document,), companion=companion, runtime_dir=True)
 
 
 def _as_bytes(config: RenderedConfig) -> bytes:

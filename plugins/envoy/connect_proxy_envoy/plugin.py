@@ -60,8 +60,8 @@ def describe() -> Mapping[str, str]:
 
 
 @hookimpl
-def embedded_xds() -> XdsService:
-    """ADS for whatever is registered at the embedded agent."""
-    from connect_proxy_envoy.xds.embedded import EmbeddedXds
+def embedded_xds() -> XdsService | None:
+    """ADS for whatever is registered at the embedded agent; None without the ``envoy`` extra."""
+    from connect_proxy_envoy.xds.embedded import offer_xds
 
-    return EmbeddedXds()
+    return offer_xds()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from connect_proxy.mesh.registration import Registration, Upstream
@@ -21,12 +22,35 @@ from connect_proxy_envoy.resources.names import (
 from connect_proxy_envoy.resources.protocol import Protocol
 from connect_proxy_envoy.resources.tls import downstream_tls
 from connect_proxy_envoy.resources.type_urls import CONNECTION_LIMIT, LISTENER, RBAC_FILTER, TCP_PROXY
+from connect_proxy_envoy.version import Version
 
 EXACT_BALANCE: Final = "exact_balance"
+CONNECTS_AFTER_HANDSHAKE: Final = Version(1, 37)
+"""Before, Envoy connects to the application as soon as anybody connects to it."""
+_AFTER_HANDSHAKE: Final = {"upstreamConnectMode": "ON_DOWNSTREAM_TLS_HANDSHAKE", "maxEarlyDataBytes": 0}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Guard:
+    """Who may come in."""
+
+    rules: dict[str, Any] = field(hash=False)
+    """RBAC."""
+    admitted: tuple[str, ...] | None
+    """The same at the handshake (:func:`~.admission.admitted`)."""
+
+    def transport(self, protocol: Protocol) -> dict[str, Any]:
+        """The TLS around a chain."""
+        return downstream_tls(protocol.alpn, admitted=self.admitted)
+
+    def filter(self) -> dict[str, Any]:
+        """The first filter of a chain."""
+        config = {"@type": RBAC_FILTER, "rules": self.rules, "statPrefix": "connect_authz"}
+        return {"name": "envoy.filters.network.rbac", "typedConfig": config}
 
 
 def public_listener(
-    registration: Registration, rules: dict[str, Any], knobs: Knobs, protocol: Protocol
+    registration: Registration, guard: Guard, knobs: Knobs, protocol: Protocol, envoy: Version
 ) -> dict[str, Any] | None:
     """The listener that the mesh connects to; None for a proxy that is registered without a port.
 
@@ -34,13 +58,12 @@ def public_listener(
     listener from the escape hatch ``envoy_public_listener_json`` too. Raises ConfigurationError where
     that listener has no place for them.
     """
-    guard = _rbac_filter(rules)
     if own := knobs.message("envoy_public_listener_json", LISTENER):
         return _guarded(own, guard, knobs, protocol)
     host, port = public_address(registration, knobs.text("bind_address"), knobs.integer("bind_port", 0))
     if not port:
         return None
-    filters = [guard]
+    filters = [guard.filter()]
     if (limit := knobs.integer("max_inbound_connections", 0)) > 0:
         filters.append(_connection_limit(limit))
     if protocol.is_http:
@@ -48,12 +71,18 @@ def public_listener(
             http_filter(protocol, knobs, prefix="public_listener", cluster=LOCAL_APP, inbound=True)
         )
     else:
-        filters.append(_tcp_proxy("public_listener", LOCAL_APP))
+        last = _tcp_proxy("public_listener", LOCAL_APP)
+        if envoy >= CONNECTS_AFTER_HANDSHAKE:
+            last["typedConfig"] |= {
+                "upstreamConnectMode": "ON_DOWNSTREAM_TLS_HANDSHAKE",
+                "maxEarlyDataBytes": 0,
+            }
+        filters.append(last)
     listener = {
         "@type": LISTENER,
         "name": public_listener_name(host, port),
         "address": socket_address(host, port),
-        "filterChains": [{"filters": filters, "transportSocket": downstream_tls(protocol.alpn)}],
+        "filterChains": [{"filters": filters, "transportSocket": guard.transport(protocol)}],
         "trafficDirection": "INBOUND",
     }
     if knobs.text("balance_inbound_connections") == EXACT_BALANCE:
@@ -86,9 +115,7 @@ def upstream_listener(upstream: Upstream, place: Place, knobs: Knobs, protocol: 
     return listener
 
 
-def _guarded(
-    listener: dict[str, Any], guard: dict[str, Any], knobs: Knobs, protocol: Protocol
-) -> dict[str, Any]:
+def _guarded(listener: dict[str, Any], guard: Guard, knobs: Knobs, protocol: Protocol) -> dict[str, Any]:
     """A listener of the user's with authorisation and TLS in every chain."""
     key = "envoy_public_listener_json"
     chains = listener.get("filterChains", listener.get("filter_chains"))
@@ -96,15 +123,10 @@ def _guarded(
     if not isinstance(chains, list) or not all(isinstance(chain, dict) for chain in chains):
         raise knobs.error(key, listener.get("name"), "a listener with filter chains")
     for chain in [*chains, *([default] if isinstance(default, dict) else [])]:
-        chain["filters"] = [guard, *chain.get("filters", [])]
+        chain["filters"] = [guard.filter(), *chain.get("filters", [])]
         chain.pop("transport_socket", None)
-        chain["transportSocket"] = downstream_tls(protocol.alpn)
+        chain["transportSocket"] = guard.transport(protocol)
     return listener
-
-
-def _rbac_filter(rules: dict[str, Any]) -> dict[str, Any]:
-    config = {"@type": RBAC_FILTER, "rules": rules, "statPrefix": "connect_authz"}
-    return {"name": "envoy.filters.network.rbac", "typedConfig": config}
 
 
 def _connection_limit(limit: int) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def rbac_rules(
 
 def kept_rules(intentions: Iterable[Intention], *, default_allow: bool) -> tuple[Rule, ...]:
     """The rules that differ from the default, in order of precedence."""
-    decided = _effective(intentions)
+    decided = effective(intentions)
     rules = []
     for position, (source, allow) in enumerate(decided):
         if allow is default_allow:
@@ -85,7 +85,7 @@ def kept_rules(intentions: Iterable[Intention], *, default_allow: bool) -> tuple
     return tuple(rules)
 
 
-def _effective(intentions: Iterable[Intention]) -> list[tuple[Source, bool]]:
+def effective(intentions: Iterable[Intention]) -> list[tuple[Source, bool]]:
     """(source, allow) in order of precedence, without rules that never get to decide.
 
     Sources of a peered cluster have a trust domain that is not known here: left out. L7 permissions
@@ -127,18 +127,19 @@ def _authenticated(source: Source, trust_domain: str) -> dict[str, Any]:
 
 def source_pattern(source: Source, trust_domain: str) -> str:
     """The expression that a caller's SPIFFE URI has to match. RE2 syntax, which Python's ``re`` reads."""
-    partition = "" if source.partition == "default" else f"/ap/{_segment(source.partition)}"
-    namespace, name = _segment(source.namespace), _segment(source.name)
+    partition = "" if source.partition == "default" else f"/ap/{segment(source.partition)}"
+    namespace, name = segment(source.namespace), segment(source.name)
     domain = escaped(trust_domain)
     return f"^spiffe://{domain}{partition}/ns/{namespace}/dc/{_ANY_SEGMENT}/svc/{name}$"
 
 
-def _segment(text: str) -> str:
-    """One segment of the path as it stands in a URI, or any."""
-    if text == ANY:
+def segment(text: str, *, literal: bool = False) -> str:
+    """One segment of the path as an expression, or (*literal*) as it stands in a URI."""
+    if text == ANY and not literal:
         return _ANY_SEGMENT
     uri = ServiceIdentity(trust_domain="t", datacenter="d", service=text).uri
-    return escaped(uri.rpartition("/svc/")[2])
+    encoded = uri.rpartition("/svc/")[2]
+    return encoded if literal else escaped(encoded)
 
 
 def escaped(text: str) -> str:

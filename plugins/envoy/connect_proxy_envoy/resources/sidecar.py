@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from connect_proxy.mesh.endpoints import UpstreamEndpoints
 from connect_proxy.snapshot.snapshot import ProxySnapshot
 from connect_proxy_envoy.knobs import Knobs
+from connect_proxy_envoy.resources.admission import admitted
 from connect_proxy_envoy.resources.clusters import local_app, upstream_cluster
 from connect_proxy_envoy.resources.endpoints import load_assignment
-from connect_proxy_envoy.resources.listeners import public_listener, upstream_listener
-from connect_proxy_envoy.resources.names import place_of
+from connect_proxy_envoy.resources.listeners import Guard, public_listener, upstream_listener
+from connect_proxy_envoy.resources.names import Place, place_of
 from connect_proxy_envoy.resources.protocol import protocol_of
 from connect_proxy_envoy.resources.rbac import rbac_rules
 from connect_proxy_envoy.resources.resource import ResourceSet, resource_set
 from connect_proxy_envoy.resources.secrets import secrets
 from connect_proxy_envoy.resources.type_urls import CLUSTER, ENDPOINTS, LISTENER, SECRET
+from connect_proxy_envoy.version import Version
+
+NEWEST: Final = Version(1, 40)
 
 
-def sidecar_resources(snapshot: ProxySnapshot) -> ResourceSet:
-    """Everything Envoy is told. Raises ConfigurationError naming the key of the registration's config."""
+def sidecar_resources(snapshot: ProxySnapshot, envoy: Version = NEWEST) -> ResourceSet:
+    """Everything Envoy (of version *envoy*) is told.
+
+    Raises ConfigurationError naming the key of the registration's config.
+    """
     registration, place = snapshot.registration, place_of(snapshot)
     knobs = Knobs(registration.config, where="Proxy.Config")
-    rules = rbac_rules(
-        snapshot.intentions, default_allow=snapshot.default_allow, trust_domain=place.trust_domain
-    )
     protocol = protocol_of(knobs)
     clusters = [local_app(registration, knobs, protocol)]
     assignments: list[dict[str, Any]] = []
-    public = public_listener(registration, rules, knobs, protocol)
+    public = public_listener(registration, _guard(snapshot, place), knobs, protocol, envoy)
     listeners = [public] if public else []
     for upstream in registration.upstreams:
         found = snapshot.endpoints.get(upstream.id) or UpstreamEndpoints(
@@ -47,4 +51,12 @@ def sidecar_resources(snapshot: ProxySnapshot) -> ResourceSet:
             SECRET: [(secret["name"], secret) for secret in secrets(snapshot)],
             LISTENER: [(listener["name"], listener) for listener in listeners],
         }
+    )
+
+
+def _guard(snapshot: ProxySnapshot, place: Place) -> Guard:
+    intentions, default, domain = snapshot.intentions, snapshot.default_allow, place.trust_domain
+    return Guard(
+        rules=rbac_rules(intentions, default_allow=default, trust_domain=domain),
+        admitted=admitted(intentions, default_allow=default, trust_domain=domain),
     )

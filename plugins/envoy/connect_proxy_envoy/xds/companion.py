@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from connect_proxy_envoy.version import Version
 from connect_proxy_envoy.xds_socket import xds_socket
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ FIRST_SNAPSHOT_S: Final = 10.0
 class XdsCompanion:
     """Serves one proxy's resources on a unix socket in the run's private directory."""
 
-    def __init__(self) -> None:
+    def __init__(self, envoy: Version) -> None:
+        self._envoy = envoy
         self._server: XdsServer | None = None
         self._feed: ResourceFeed | None = None
         self._following: asyncio.Task[None] | None = None
@@ -38,7 +40,7 @@ class XdsCompanion:
         from connect_proxy_envoy.xds.server import SingleFeed, XdsServer
         from connect_proxy_envoy.xds.taken_ports import check_listeners_free
 
-        self._feed = ResourceFeed()
+        self._feed = ResourceFeed(self._envoy)
         first = asyncio.Event()
         self._feed.add_bell(first)
         self._following = asyncio.create_task(self._feed.follow(runtime.snapshots))

@@ -93,6 +93,14 @@ class DeltaStream:
             self._subscribe(entry, request.type_url, name, fresh=name in request.initial_versions)
         return refusal
 
+    def refuses(self, type_url: str) -> bool:
+        """Whether the client refuses something of that type as it is offered now."""
+        entry = self._subscriptions.get(type_url)
+        offered = self._offered.of_type(type_url)
+        return entry is not None and any(
+            name in offered and offered[name].version == version for name, version in entry.refused.items()
+        )
+
     def retry(self) -> None:
         """Offer again what was refused: the reason may lie outside (a port in use)."""
         for entry in self._subscriptions.values():

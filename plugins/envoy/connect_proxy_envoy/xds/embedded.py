@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from importlib.metadata import PackageNotFoundError, distribution
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -25,6 +26,9 @@ log = logging.getLogger("connect_proxy.envoy.xds")
 
 SUPPORTED_ENVOYS: Final = ("1.40.0", "1.39.0", "1.38.0", "1.37.0", "1.36.0")
 """Those that our resources are tried on."""
+
+NEEDED: Final = ("grpcio", "protobuf", "xds-protos")
+"""What serving takes, as distributions: importing them to see would be slow."""
 
 REGISTRATION_POLL_S: Final = 0.5
 
@@ -57,6 +61,17 @@ class EmbeddedXds:
             self._server = None
 
 
+def offer_xds() -> EmbeddedXds | None:
+    """The service, if what it needs is installed; an agent without xDS is of use too."""
+    try:
+        for name in NEEDED:
+            distribution(name)
+    except PackageNotFoundError:
+        log.info("no xDS on the agent's gRPC port: pip install 'connect-proxy[envoy]'")
+        return None
+    return EmbeddedXds()
+
+
 class AgentFeeds:
     """Feeds from an agent's HTTP API: one snapshot watcher a stream."""
 
@@ -77,7 +92,7 @@ class AgentFeeds:
         try:
             registration = await _registered(client, caller.node_id)
             await client.leaf(registration.destination_service_name)
-            watcher, feed = SnapshotWatcher(client, registration), ResourceFeed()
+            watcher, feed = SnapshotWatcher(client, registration), ResourceFeed(caller.envoy)
             tasks = {asyncio.create_task(watcher.run()), asyncio.create_task(feed.follow(watcher))}
             yield feed
         finally:

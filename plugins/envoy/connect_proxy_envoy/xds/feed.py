@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from connect_proxy.errors import ConnectProxyError
 from connect_proxy.snapshot.snapshot import ProxySnapshot
 from connect_proxy_envoy.resources.resource import Resource, ResourceSet
-from connect_proxy_envoy.resources.sidecar import sidecar_resources
+from connect_proxy_envoy.resources.sidecar import NEWEST, sidecar_resources
+from connect_proxy_envoy.version import Version
 from connect_proxy_envoy.xds.protobuf import pack
 
 log = logging.getLogger("connect_proxy.envoy.xds")
@@ -26,7 +27,8 @@ class Snapshots(Protocol):
 class ResourceFeed:
     """Resources built from snapshots. A snapshot that cannot be built leaves the last ones in force."""
 
-    def __init__(self) -> None:
+    def __init__(self, envoy: Version = NEWEST) -> None:
+        self._envoy = envoy
         self.current: ResourceSet | None = None
         self.generation = 0
         """Of the snapshot in force; 0 before the first."""
@@ -48,7 +50,7 @@ class ResourceFeed:
     def take(self, snapshot: ProxySnapshot) -> None:
         """Build the resources of *snapshot* and put them in force."""
         try:
-            resources = sidecar_resources(snapshot)
+            resources = sidecar_resources(snapshot, self._envoy)
             self._messages = self._packed(resources)
         except ConnectProxyError as exc:
             if str(exc) != str(self.problem):

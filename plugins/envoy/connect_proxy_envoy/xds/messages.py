@@ -61,4 +61,6 @@ class Refusal:
 
     def __str__(self) -> str:
         kind = self.type_url.rpartition(".")[2]
-        return f"Envoy refuses {kind} {', '.join(self.names) or '(none)'}: {' '.join(self.reason.split())}"
+        # Envoy takes what is good in a response; its reason names what is not.
+        blamed = [name for name in self.names if name in self.reason] or self.names
+        return f"Envoy refuses {kind} {', '.join(blamed) or '(none)'}: {' '.join(self.reason.split())}"

@@ -12,6 +12,8 @@ from typing import Any, Final, Protocol
 
 from connect_proxy.errors import PermissionDeniedError, PortInUseError, UnknownTokenError
 from connect_proxy_envoy.resources.resource import Resource
+from connect_proxy_envoy.resources.sidecar import NEWEST
+from connect_proxy_envoy.version import Version
 from connect_proxy_envoy.xds import protobuf
 from connect_proxy_envoy.xds.delta import DeltaStream
 from connect_proxy_envoy.xds.feed import ResourceFeed
@@ -32,6 +34,8 @@ class Caller:
     node_id: str
     token: str = field(repr=False)
     """Metadata ``x-consul-token``; empty with local xDS."""
+    envoy: Version = NEWEST
+    """As the node says."""
 
 
 class Feeds(Protocol):
@@ -66,7 +70,7 @@ class XdsServer:
         self.streams = 0
         """Open now."""
         self.refusals: dict[str, Refusal] = {}
-        """By type: the last refusal, until a later response of the type is taken."""
+        """By type: the last refusal, until nothing of the type is refused any more."""
 
     async def listen(self, address: str) -> int:
         """Serve at *address* (``unix:/path`` or ``host:port``) until :meth:`stop`; the TCP port.
@@ -120,7 +124,7 @@ class XdsServer:
         first = await anext(aiter(requests), None)
         if first is None:
             return
-        caller = Caller(node_id=first.node.id, token=_token(context))
+        caller = Caller(node_id=first.node.id, token=_token(context), envoy=_version(first.node))
         try:
             async with self._feeds.open(caller) as feed:
                 self._receive(kind, first)
@@ -170,7 +174,7 @@ class XdsServer:
         """Take one request in; whether it refuses something."""
         refusal = kind.stream.receive(kind.read(message))
         if refusal is None:
-            if message.response_nonce:
+            if message.response_nonce and not kind.stream.refuses(message.type_url):
                 self.refusals.pop(message.type_url, None)
             return False
         if str(refusal) != str(self.refusals.get(refusal.type_url)):
@@ -195,6 +199,13 @@ def _retry(kind: _Kind, bell: asyncio.Event) -> None:
 
 def _serialized(message: Any) -> bytes:
     return bytes(message.SerializeToString())
+
+
+def _version(node: Any) -> Version:
+    """``node.user_agent_build_version``; the newest we know if it is not set."""
+    told = node.user_agent_build_version.version
+    version = Version(told.major_number, told.minor_number, told.patch)
+    return version if version.major else NEWEST
 
 
 def _token(context: Any) -> str:

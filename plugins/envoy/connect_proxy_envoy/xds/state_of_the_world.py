@@ -29,6 +29,8 @@ class _Subscription:
     """Of what was sent last."""
     sent: tuple[str, ...] = ()
     answered: bool = True
+    refused: bool = False
+    """What was sent last."""
 
 
 class StateStream:
@@ -55,13 +57,18 @@ class StateStream:
             return None
         if request.nonce != entry.nonce:
             return None
-        entry.answered = True
+        entry.answered, entry.refused = True, bool(request.error)
         if names != entry.names:
             entry.names = names
             entry.version = ""
         if request.error:
             return Refusal(type_url=request.type_url, names=entry.sent, reason=request.error)
         return None
+
+    def refuses(self, type_url: str) -> bool:
+        """Whether the client refused the last response of that type."""
+        entry = self._subscriptions.get(type_url)
+        return entry is not None and entry.refused
 
     def retry(self) -> None:
         """Send everything anew: the reason of a refusal may lie outside (a port in use)."""

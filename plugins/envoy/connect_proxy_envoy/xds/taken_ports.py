@@ -18,7 +18,7 @@ from connect_proxy_envoy.resources.type_urls import LISTENER
 def check_listeners_free(resources: ResourceSet) -> None:
     """Raises PortInUseError for the first listener whose TCP port somebody else has."""
     for listener in resources.of_type(LISTENER).values():
-        place = listener.body["address"].get("socketAddress")
+        place = listener.body.get("address", {}).get("socketAddress")
         if place is None:
             continue
         address = SocketAddress(host=place["address"], port=place["portValue"])

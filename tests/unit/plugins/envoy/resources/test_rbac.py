@@ -8,12 +8,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connect_proxy.mesh.intentions import Intention, by_precedence
+from connect_proxy.mesh.intentions import Intention
 from connect_proxy.mesh.spiffe import ServiceIdentity
 from connect_proxy_envoy.resources.rbac import escaped, rbac_rules
 from support.envoy_snapshot import TRUST_DOMAIN, intention
+from support.intention_sets import NAMES, consul_decides, intention_sets
 
-NAMES = ["web", "w.b", "web-2", "wxb"]
 NAMESPACES = ["default", "team"]
 
 
@@ -39,40 +39,8 @@ def _matches(principal: dict[str, Any], uri: str) -> bool:
     raise AssertionError(kind)
 
 
-def consul_decides(intentions: list[Intention], default: bool, namespace: str, name: str) -> bool:
-    """Consul's rule: the first that matches, in order of precedence."""
-    for rule in by_precedence(intentions):
-        if rule.matches_source(namespace=namespace, name=name):
-            return rule.allow and not rule.has_permissions
-    return default
-
-
-_sources = st.one_of(
-    st.tuples(st.sampled_from(NAMESPACES), st.sampled_from([*NAMES, "*"])), st.just(("*", "*"))
-)
-_destinations = st.sampled_from([("default", "web"), ("default", "*"), ("*", "*")])
-
-
-@st.composite
-def _intention(draw: st.DrawFn) -> Intention:
-    source_namespace, source = draw(_sources)
-    namespace, destination = draw(_destinations)
-    return Intention(
-        source_name=source,
-        source_namespace=source_namespace,
-        destination_name=destination,
-        destination_namespace=namespace,
-        allow=draw(st.booleans()),
-        has_permissions=draw(st.booleans()),
-    )
-
-
-def _pair(rule: Intention) -> tuple[str, ...]:
-    return (rule.source_namespace, rule.source_name, rule.destination_namespace, rule.destination_name)
-
-
 @given(
-    intentions=st.lists(_intention(), max_size=8, unique_by=_pair),
+    intentions=intention_sets(namespaces=NAMESPACES),
     default=st.booleans(),
     namespace=st.sampled_from(NAMESPACES),
     name=st.sampled_from([*NAMES, "other"]),
@@ -85,7 +53,9 @@ def test_envoy_decides_as_consul_does(
     caller = ServiceIdentity(
         trust_domain=TRUST_DOMAIN, namespace=namespace, datacenter=datacenter, service=name
     )
-    assert decides(rules, caller.uri) == consul_decides(intentions, default, namespace, name)
+    assert decides(rules, caller.uri) == consul_decides(
+        intentions, default=default, namespace=namespace, name=name
+    )
 
 
 def test_the_exceptions_of_a_wildcard_are_listed_from_the_bottom() -> None:

@@ -10,6 +10,7 @@ from connect_proxy.errors import ConfigurationError
 from connect_proxy_envoy.resources.resource import ResourceSet
 from connect_proxy_envoy.resources.sidecar import sidecar_resources
 from connect_proxy_envoy.resources.type_urls import CLUSTER, LISTENER, ORDER, SECRET
+from connect_proxy_envoy.version import Version
 from support.envoy_cases import CASES, DB
 from support.envoy_snapshot import snapshot
 from support.golden import check_golden
@@ -19,6 +20,13 @@ from support.golden import check_golden
 def test_the_resources_are_as_they_were_read_over(case: str) -> None:
     resources = sidecar_resources(snapshot(**CASES[case]))
     check_golden(f"envoy/resources/{case}", {_kind(url): _bodies(resources, url) for url in ORDER})
+
+
+def test_an_envoy_before_1_37_is_not_told_when_to_connect() -> None:
+    for version, told in ((Version(1, 36, 9), False), (Version(1, 37), True)):
+        resources = sidecar_resources(snapshot(), version)
+        [chain] = resources.of_type(LISTENER)["public_listener:0.0.0.0:21000"].body["filterChains"]
+        assert ("upstreamConnectMode" in chain["filters"][-1]["typedConfig"]) is told
 
 
 def test_a_new_leaf_re_sends_the_secret_and_nothing_else() -> None:

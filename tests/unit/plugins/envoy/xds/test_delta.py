@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from connect_proxy_envoy.resources.resource import ResourceSet, resource_set
 from connect_proxy_envoy.resources.type_urls import CLUSTER, ENDPOINTS, LISTENER, SECRET
 from connect_proxy_envoy.xds.delta import DeltaStream
-from connect_proxy_envoy.xds.messages import DeltaRequest, DeltaResponse
+from connect_proxy_envoy.xds.messages import DeltaRequest, DeltaResponse, Refusal
 
 TYPES = (CLUSTER, ENDPOINTS, SECRET, LISTENER)
 
@@ -170,6 +170,25 @@ def test_a_refused_resource_is_named_and_not_sent_again_until_it_changes() -> No
     assert stream.responses() == []
     stream.offer(resources(listeners={"a": 2, "b": 1}))
     assert names(stream.responses()) == [("Listener", ["a"], [])]
+
+
+def test_a_refusal_names_what_envoy_blames() -> None:
+    refusal = Refusal(type_url=LISTENER, names=("a:1", "b:2"), reason="cannot bind b:2")
+    assert str(refusal) == "Envoy refuses Listener b:2: cannot bind b:2"
+
+
+def test_a_refusal_lasts_until_the_resource_changes_or_is_taken() -> None:
+    stream = stream_with(resources(listeners={"a": 1, "old": 1}))
+    ack(stream, ask(stream, LISTENER)[0])
+    stream.offer(resources(listeners={"a": 2}))
+    nack(stream, stream.responses()[0])
+    [removal] = stream.responses()
+    assert names([removal]) == [("Listener", [], ["old"])]
+    ack(stream, removal)
+    assert stream.refuses(LISTENER)
+    stream.offer(resources(listeners={"a": 3}))
+    ack(stream, stream.responses()[0])
+    assert not stream.refuses(LISTENER)
 
 
 def test_a_refused_resource_is_offered_again_on_retry() -> None:

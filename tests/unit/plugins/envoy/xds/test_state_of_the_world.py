@@ -78,6 +78,7 @@ def test_a_refusal_is_named_and_the_same_is_not_sent_again() -> None:
     refusal = stream.receive(StateRequest(type_url=LISTENER, nonce="00000001", error="port in use"))
     assert str(refusal) == "Envoy refuses Listener a: port in use"
     assert stream.responses() == []
+    assert stream.refuses(LISTENER)
     stream.retry()
     assert [_names(response) for response in stream.responses()] == [["a"]]
 

@@ -1,0 +1,267 @@
+"""Who serves xDS to a real Envoy, and what it does with it: the agent's, ours, rotations, refusals."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from connect_proxy_envoy.address import PipeAddress
+from connect_proxy_envoy.admin_client import AdminClient
+from support.agents import AgentUnderTest, client_environment
+from support.applications import ask, echo_server, greeting_server
+from support.embedded_agent import EmbeddedAgent, connect_proxy_program
+from support.mesh_ca import MeshCa
+from support.ports import free_port
+from support.processes import Program, wait_until
+from support.real_consul import RealConsul
+from support.real_parts import envoy_binary
+from support.sidecars import register_pair
+
+pytestmark = pytest.mark.integration
+
+
+def _envoy(
+    agent: AgentUnderTest, service: str, folder: Path, *words: str, version: str = "1.40", **env: str
+) -> Program:
+    """The Envoy sidecar of *service*, its admin API on a socket in *folder*."""
+    argv: list[str | Path] = [connect_proxy_program(), "envoy", "-sidecar-for", service]
+    argv += ["-envoy-binary", envoy_binary(version), "-admin-bind", f"unix://{_admin(folder, service)}"]
+    environment = client_environment(CONSUL_HTTP_ADDR=agent.address, **env)
+    return Program([*argv, *words], folder=folder, env=environment, name=f"envoy-{service}")
+
+
+def _admin(folder: Path, service: str) -> str:
+    return str(folder / f"{service}.admin")
+
+
+def _client(folder: Path, service: str) -> AdminClient:
+    return AdminClient(PipeAddress(path=_admin(folder, service)))
+
+
+def _wait_ready(program: Program, folder: Path, service: str) -> None:
+    program.wait_for(_client(folder, service).is_ready, f"the Envoy of {service} is ready")
+
+
+@pytest.mark.parametrize("version", ["1.36", "1.40"])
+def test_an_envoy_of_today_just_works_on_an_old_consul(
+    real_consul: RealConsul, tmp_path: Path, version: str
+) -> None:
+    upstream = free_port()
+    with echo_server() as web:
+        register_pair(real_consul, web_port=web.port, upstream_port=upstream)
+        with (
+            _envoy(real_consul, "web", tmp_path, version=version) as web_sidecar,
+            _envoy(real_consul, "api", tmp_path, version=version) as api_sidecar,
+        ):
+            _wait_ready(web_sidecar, tmp_path, "web")
+            _wait_ready(api_sidecar, tmp_path, "api")
+            wait_until(lambda: ask(upstream, b"hello") == b"hello", "the first call")
+            assert "xDS by connect-proxy: Consul 1.8.7 is not known to serve xDS v3" in web_sidecar.stderr
+
+
+def test_the_embedded_agents_xds_drives_an_envoy_that_runs_alone(
+    embedded_agent: EmbeddedAgent, tmp_path: Path
+) -> None:
+    upstream = free_port()
+    with echo_server() as web:
+        register_pair(embedded_agent, web_port=web.port, upstream_port=upstream)
+        with (
+            _envoy(embedded_agent, "web", tmp_path) as web_sidecar,
+            _envoy(embedded_agent, "api", tmp_path) as api_sidecar,
+        ):
+            _wait_ready(web_sidecar, tmp_path, "web")
+            _wait_ready(api_sidecar, tmp_path, "api")
+            assert "xDS by the agent" in api_sidecar.stderr
+            assert Path(f"/proc/{api_sidecar.pid}/exe").resolve().name == "envoy"
+            wait_until(lambda: ask(upstream, b"hello") == b"hello", "the first call")
+            embedded_agent.api.set_intention("api", "web", "deny")
+            wait_until(lambda: ask(upstream, b"hello") == b"", "the refusal")
+            embedded_agent.api.set_intention("api", "web", "allow")
+            wait_until(lambda: ask(upstream, b"hello") == b"hello", "the recovery")
+
+
+def test_a_printed_bootstrap_starts_an_envoy_on_the_embedded_agent(
+    embedded_agent: EmbeddedAgent, tmp_path: Path
+) -> None:
+    embedded_agent.api.register({"Name": "web", "Port": 1, "Connect": {"SidecarService": {}}})
+    environment = client_environment(CONSUL_HTTP_ADDR=embedded_agent.address)
+    argv: list[str | Path] = [connect_proxy_program(), "envoy", "-sidecar-for", "web", "-bootstrap"]
+    argv += ["-admin-bind", f"unix://{_admin(tmp_path, 'web')}"]
+    with Program(argv, folder=tmp_path, env=environment) as printing:
+        assert printing.wait() == 0
+        document = json.loads(printing.stdout)
+    path = tmp_path / "bootstrap.json"
+    path.write_text(json.dumps(document))
+    words: list[str | Path] = [envoy_binary(), "--config-path", path, "--disable-hot-restart"]
+    with Program(words, folder=tmp_path) as envoy:
+        _wait_ready(envoy, tmp_path, "web")
+        listeners = _client(tmp_path, "web").statistics("listener_manager.total_listeners_active")
+        assert listeners == {"listener_manager.total_listeners_active": 1}
+
+
+def test_a_new_root_drops_nothing_and_re_sends_no_listener(tmp_path: Path) -> None:
+    upstream = free_port()
+    with (
+        RealConsul(folder=tmp_path / "consul") as consul,
+        echo_server() as web,
+    ):
+        register_pair(consul, web_port=web.port, upstream_port=upstream)
+        with (
+            _envoy(consul, "web", tmp_path) as web_sidecar,
+            _envoy(consul, "api", tmp_path) as api_sidecar,
+        ):
+            _wait_ready(web_sidecar, tmp_path, "web")
+            _wait_ready(api_sidecar, tmp_path, "api")
+            wait_until(lambda: ask(upstream, b"hello") == b"hello", "the first call")
+            admin = _client(tmp_path, "web")
+            listeners = admin.statistics("listener_manager.lds.update_success")
+            with _calls(upstream) as calls, socket.create_connection(("127.0.0.1", upstream)) as held:
+                _rotate(consul)
+                # Consul spreads the new leaves over half a minute.
+                wait_until(lambda: _roots_of_leaf(admin) >= 2, "the new leaf", deadline_s=90)
+                before = calls.made
+                wait_until(lambda: calls.made > before + 5, "calls with the new certificates")
+                held.sendall(b"still here")
+                assert held.recv(10) == b"still here"
+            assert calls.failed == 0
+            assert admin.statistics("listener_manager.lds.update_success") == listeners
+
+
+def test_a_listener_that_cannot_bind_is_named_and_comes_when_the_port_is_free(
+    real_consul: RealConsul, tmp_path: Path
+) -> None:
+    first, second = free_port(), free_port()
+    with echo_server() as web, socket.create_server(("127.0.0.1", second)) as squatter:
+        register_pair(real_consul, web_port=web.port, upstream_port=first)
+        with (
+            _envoy(real_consul, "web", tmp_path) as web_sidecar,
+            _envoy(real_consul, "api", tmp_path) as api_sidecar,
+        ):
+            _wait_ready(web_sidecar, tmp_path, "web")
+            _wait_ready(api_sidecar, tmp_path, "api")
+            register_pair(real_consul, web_port=web.port, upstream_port=second)
+            api_sidecar.wait_for_output(f"Envoy refuses Listener web:127.0.0.1:{second}: ")
+            api_sidecar.send(signal.SIGUSR1)
+            api_sidecar.wait_for_output('"refused": ["Envoy refuses Listener')
+            squatter.close()
+            wait_until(lambda: ask(second, b"hello") == b"hello", "the listener, tried again")
+
+
+def test_a_certificate_of_another_mesh_is_refused(real_consul: RealConsul, tmp_path: Path) -> None:
+    """Also one that claims the right identity."""
+    with echo_server() as web:
+        register_pair(real_consul, web_port=web.port, upstream_port=free_port())
+        with _envoy(real_consul, "web", tmp_path) as sidecar:
+            _wait_ready(sidecar, tmp_path, "web")
+            trust_domain = real_consul.api.get("/v1/agent/connect/ca/roots").json["TrustDomain"]
+            port = real_consul.api.get("/v1/agent/service/web-sidecar-proxy").json["Port"]
+            for stranger in (MeshCa(trust_domain=trust_domain).leaf("api"), None):
+                assert _answer(port, stranger, tmp_path) == b""
+            assert web.accepted == 0
+
+
+@pytest.mark.parametrize("version", ["1.36", "1.40"])
+def test_a_denied_caller_does_not_hear_an_application_that_speaks_first(
+    real_consul: RealConsul, tmp_path: Path, version: str
+) -> None:
+    upstream = free_port()
+    with greeting_server(b"220 ready") as web:
+        register_pair(real_consul, web_port=web.port, upstream_port=upstream)
+        with (
+            _envoy(real_consul, "web", tmp_path, version=version) as web_sidecar,
+            _envoy(real_consul, "api", tmp_path, version=version) as api_sidecar,
+        ):
+            _wait_ready(web_sidecar, tmp_path, "web")
+            _wait_ready(api_sidecar, tmp_path, "api")
+            wait_until(lambda: _greeting(upstream) == b"220 ready", "the greeting")
+            real_consul.api.set_intention("api", "web", "deny")
+            wait_until(lambda: _greeting(upstream) == b"", "the refusal")
+            greeted = web.accepted
+            assert _greeting(upstream) == b""
+            if version != "1.36":  # connects to the application before it knows who calls
+                assert web.accepted == greeted
+
+
+def _greeting(port: int) -> bytes:
+    """What is heard without saying anything."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=15) as connection:
+            return connection.recv(100)
+    except ConnectionError:
+        return b""
+
+
+def _answer(port: int, identity: Any, folder: Path) -> bytes:
+    """What a TLS client with that certificate (or none) hears from the public listener."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if identity is not None:
+        (folder / "cert.pem").write_text(identity.certificate_pem)
+        (folder / "key.pem").write_text(identity.private_key_pem)
+        context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=15) as plain,
+            context.wrap_socket(plain) as tls,
+        ):
+            tls.sendall(b"hello")
+            return tls.recv(5)
+    except (ssl.SSLError, ConnectionError):
+        return b""
+
+
+@dataclass
+class _Calls:
+    """One caller that calls again and again, a connection each time."""
+
+    made: int = 0
+    failed: int = 0
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, port: int) -> None:
+        while not self.ended.wait(0.02):
+            self.made += 1
+            self.failed += ask(port, b"hello") != b"hello"
+
+
+@contextmanager
+def _calls(port: int) -> Iterator[_Calls]:
+    calls = _Calls()
+    thread = threading.Thread(target=calls.run, args=(port,))
+    thread.start()
+    try:
+        yield calls
+    finally:
+        calls.ended.set()
+        thread.join()
+
+
+def _rotate(consul: RealConsul) -> None:
+    """Give Consul a root of the test's own."""
+    roots = consul.api.get("/v1/agent/connect/ca/roots").json
+    ca = MeshCa(trust_domain=roots["TrustDomain"], name="Rotated")
+    key = ca.key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
+    ).decode()
+    config = {"PrivateKey": key, "RootCert": ca.root_pem, "LeafCertTTL": "72h"}
+    answer = consul.api.put("/v1/connect/ca/configuration", {"Provider": "consul", "Config": config})
+    assert answer.status == 200, answer.text
+
+
+def _roots_of_leaf(admin: AdminClient) -> int:
+    """How often the leaf was taken over."""
+    return admin.statistics("sds.leaf.update_success").get("sds.leaf.update_success", 0)
