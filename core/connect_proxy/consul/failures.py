@@ -39,14 +39,19 @@ def told(what: str, remedy: str, access: AgentAccess) -> AgentUnreachableError:
 
 
 def hung_up(what: str, access: AgentAccess) -> AgentUnreachableError:
-    """The error of a connection that ended in the middle: by a restart, or since TLS was expected."""
+    """The error of a connection that ended without an answer: there are several reasons for that.
+
+    Consul counts connections per client address (``limits.http_max_conns_per_client``, 200): all
+    proxies of a host together come to that.
+    """
     if access.scheme == "https" and not access.client_cert:
         hint = "if it wants a client certificate, set -client-cert and -client-key"
     elif access.scheme == "http":
         hint = "if its port speaks TLS, use https:// in the address"
     else:
         hint = "see its log"
-    return told(what, f"it may be restarting; {hint}", access)
+    often = "it may be restarting, or at its limit of connections (limits.http_max_conns_per_client)"
+    return told(what, f"{often}; {hint}", access)
 
 
 def _socket_failure(cause: OSError, access: AgentAccess) -> AgentUnreachableError:

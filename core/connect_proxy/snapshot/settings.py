@@ -17,6 +17,9 @@ class WatchSettings:
     its connections is noticed sooner, and a question a minute costs nothing."""
     poll_s: float = 10.0
     """Between looks at what cannot be blocked on: prepared queries, intentions that may not be listed."""
+    held_upstreams: int = 32
+    """How many upstreams are blocked on at once; further ones are polled. An agent takes 200 connections
+    from one address, and all proxies of its host come from the same."""
     quiet_s: float = 0.01
     """A change is delivered once nothing else has changed for so long …"""
     longest_s: float = 0.1

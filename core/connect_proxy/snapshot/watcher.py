@@ -24,6 +24,7 @@ from connect_proxy.snapshot.snapshot import FeedStatus, ProxySnapshot
 from connect_proxy.snapshot.token_file import TokenFile
 from connect_proxy.snapshot.watches import (
     IndexQuery,
+    InstancesQuery,
     LeafQuery,
     PreparedQueryPoll,
     RegistrationQuery,
@@ -66,6 +67,7 @@ class SnapshotWatcher:
             nudge=self._nudge,
             refresh_token=self._refresh_token,
         )
+        self._places = asyncio.Semaphore(settings.held_upstreams)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     @property
@@ -178,8 +180,14 @@ class SnapshotWatcher:
             return PreparedQueryPoll(
                 self._client, upstream, clock=self._clock, settings=self._settings, accept=accept
             )
-        fetch = partial(self._client.instances, upstream.destination_name, datacenter=upstream.datacenter)
-        return IndexQuery(f"upstream {upstream.id}", fetch=fetch, accept=accept, settings=self._settings)
+        return InstancesQuery(
+            self._client,
+            upstream,
+            places=self._places,
+            clock=self._clock,
+            settings=self._settings,
+            accept=accept,
+        )
 
     async def _trust_domain(self) -> str:
         await self._roots_known.wait()

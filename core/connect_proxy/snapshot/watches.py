@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, Generic, Protocol, TypeVar
 
 from connect_proxy.consul.blocking_query import Cursor
@@ -167,6 +169,39 @@ def leaf_expired(leaf: Leaf) -> str:
         f"the leaf certificate of '{leaf.service}' expired at '{leaf.valid_before.isoformat()}' and Consul "
         "has given no new one: check its CA (consul connect ca get-config) and the clocks of both hosts"
     )
+
+
+class InstancesQuery:
+    """The instances of an upstream's service: blocked on while there is a place, else polled."""
+
+    def __init__(
+        self,
+        client: ConsulClient,
+        upstream: Upstream,
+        *,
+        places: asyncio.Semaphore,
+        clock: Clock,
+        settings: WatchSettings,
+        accept: Callable[[tuple[Endpoint, ...]], None],
+    ) -> None:
+        """*places*: how many upstreams of this proxy may be blocked on at once, shared by them."""
+        self.name = f"upstream {upstream.id}"
+        self._places = places
+        self._clock = clock
+        self._settings = settings
+        self._accept = accept
+        self._fetch = partial(client.instances, upstream.destination_name, datacenter=upstream.datacenter)
+        self._held = IndexQuery(self.name, fetch=self._fetch, accept=accept, settings=settings)
+
+    async def ask(self) -> float:
+        if self._places.locked():
+            self._accept((await self._fetch()).value)
+            return jittered(self._settings.poll_s, self._clock)
+        async with self._places:
+            return await self._held.ask()
+
+    def start_over(self) -> None:
+        self._held.start_over()
 
 
 class PreparedQueryPoll:

@@ -262,6 +262,28 @@ def test_upstreams_are_added_and_removed_while_running() -> None:
     play(script, TO_DB)
 
 
+def test_many_upstreams_are_all_kept_fresh_with_few_questions_held() -> None:
+    names = [f"up{number}" for number in range(40)]
+    upstreams = [
+        {"DestinationName": name, "LocalBindPort": 9000 + number} for number, name in enumerate(names)
+    ]
+    settings = WatchSettings(held_upstreams=2, poll_s=0.02)
+
+    def prepare(agent: ScriptedAgent) -> None:
+        for name in names:
+            agent.put(f"/v1/health/connect/{name}", [])
+
+    async def script(scene: Scene) -> None:
+        await scene.snapshot(
+            lambda one: one.endpoints and all(found.known for found in one.endpoints.values())
+        )
+        for name in names:
+            scene.agent.put(f"/v1/health/connect/{name}", [consul_answers.instance(name)])
+        await scene.snapshot(lambda one: all(found.endpoints for found in one.endpoints.values()))
+
+    play(script, *upstreams, settings=settings, prepare=prepare)
+
+
 def test_a_removed_upstream_that_failed_is_no_failure_any_more() -> None:
     async def script(scene: Scene) -> None:
         await eventually(lambda: scene.watcher.status.failing == ("upstream db",), "the failure")

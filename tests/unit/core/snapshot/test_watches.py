@@ -16,12 +16,14 @@ from connect_proxy.secret import Secret
 from connect_proxy.snapshot.settings import WatchSettings
 from connect_proxy.snapshot.watches import (
     IndexQuery,
+    InstancesQuery,
     LeafQuery,
     PreparedQueryPoll,
     RegistrationQuery,
     leaf_wait_s,
 )
 from support import consul_answers
+from support.eventually import eventually
 from support.manual_clock import ManualClock
 from support.scripted_agent import Reply, ScriptedAgent
 
@@ -237,6 +239,41 @@ def test_a_leaf_is_handed_on_and_blocked_on() -> None:
 
     assert talk(use) == ["", "7"]
     assert accepted == ["08", "09"]
+
+
+# ---------------------------------------------------------------- instances
+
+
+def test_upstreams_beyond_the_places_are_polled_and_take_a_place_that_becomes_free() -> None:
+    async def use(agent: ScriptedAgent, client: ConsulClient) -> None:
+        for name in ("db", "cache"):
+            agent.put(f"/v1/health/connect/{name}", [consul_answers.instance(name)], index=7)
+        places = asyncio.Semaphore(1)
+        patient = WatchSettings(wait_s=60, poll_s=10)
+        seen: list[int] = []
+
+        def query(name: str) -> InstancesQuery:
+            return InstancesQuery(
+                client,
+                Upstream(destination_name=name),
+                places=places,
+                clock=ManualClock(randoms=0.5),
+                settings=patient,
+                accept=lambda found: seen.append(len(found)),
+            )
+
+        first, second = query("db"), query("cache")
+        assert await first.ask() == 0
+        held = asyncio.create_task(first.ask())
+        await eventually(places.locked, "the place taken")
+        assert [await second.ask(), await second.ask()] == [10, 10]
+        assert [request.params for request in agent.asked("/v1/health/connect/cache")] == [{}, {}]
+        held.cancel()
+        await asyncio.gather(held, return_exceptions=True)
+        assert await second.ask() == 0
+        assert seen == [1, 1, 1, 1]
+
+    talk(use)
 
 
 # ---------------------------------------------------------------- prepared queries
