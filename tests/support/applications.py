@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
 import http.server
 import socket
@@ -144,8 +145,12 @@ def exchange(port: int, data: bytes, *, host: str = "127.0.0.1") -> bytes:
             connection.sendall(data)
             connection.shutdown(socket.SHUT_WR)
             return _read_all(connection)
-    except (ConnectionError, BrokenPipeError):
+    except ConnectionError:
         return b""
+    except OSError as exc:
+        if exc.errno == errno.ENOTCONN:  # reset before the shutdown
+            return b""
+        raise
 
 
 def ask(port: int, data: bytes, *, host: str = "127.0.0.1") -> bytes:
