@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -17,6 +19,28 @@ def consul_decides(intentions: Sequence[Intention], *, default: bool, namespace:
         if rule.matches_source(namespace=namespace, name=name):
             return rule.allow and not rule.has_permissions
     return default
+
+
+def decides(rules: dict[str, Any], uri: str) -> bool:
+    """What Envoy's filter says to a caller: a small evaluator of the JSON."""
+    matched = any(
+        _matches(principal, uri)
+        for policy in rules.get("policies", {}).values()
+        for principal in policy["principals"]
+    )
+    return not matched if rules.get("action") == "DENY" else matched
+
+
+def _matches(principal: dict[str, Any], uri: str) -> bool:
+    [(kind, value)] = principal.items()
+    match kind:
+        case "authenticated":
+            return re.fullmatch(value["principalName"]["safeRegex"]["regex"], uri) is not None
+        case "andIds":
+            return all(_matches(entry, uri) for entry in value["ids"])
+        case "notId":
+            return not _matches(value, uri)
+    raise AssertionError(kind)
 
 
 def intention_sets(*, namespaces: Sequence[str]) -> st.SearchStrategy[list[Intention]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import socket
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from connect_proxy.errors import ConfigurationError, UsageError
+from connect_proxy.errors import ConfigurationError, MissingProgramError, UsageError
 from connect_proxy.plugin_api import ProxyContext
 from connect_proxy_envoy.address import Address, PipeAddress, SocketAddress, resolved
 from connect_proxy_envoy.admin_address import check_free, choose_admin_address
@@ -98,6 +99,12 @@ def _is_v2(context: ProxyContext, agent: AgentXds | None, program: EnvoyProgram 
 
 
 def _program(context: ProxyContext) -> EnvoyProgram:
+    if sys.platform not in {"linux", "darwin"}:
+        message = (
+            f"Envoy runs on Linux and macOS, not on {sys.platform!r}; print its configuration here with "
+            "-bootstrap and start Envoy with it there"
+        )
+        raise MissingProgramError(message)
     path = find_program(context.option("envoy-binary"), context.environment)
     return EnvoyProgram(path=path, version=ask_version(path))
 

@@ -149,6 +149,15 @@ def test_no_envoy_is_a_missing_program(tmp_path: Path) -> None:
         gather(_context(tmp_path / "nothing/envoy"))
 
 
+def test_where_no_envoy_runs_the_error_points_to_the_bootstrap(
+    envoy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", "win32")
+    with pytest.raises(MissingProgramError, match=r"'win32'.*-bootstrap"):
+        gather(_context(envoy))
+    assert gather(_context(envoy, bootstrap_only=True)).program is None
+
+
 def test_an_envoy_that_is_not_there_is_a_missing_program(envoy: Path) -> None:
     with pytest.raises(MissingProgramError, match="/no/such/envoy"):
         gather(_context(envoy, given={"envoy_binary": "/no/such/envoy"}))

@@ -12,31 +12,9 @@ from connect_proxy.mesh.intentions import Intention
 from connect_proxy.mesh.spiffe import ServiceIdentity
 from connect_proxy_envoy.resources.rbac import escaped, rbac_rules
 from support.envoy_snapshot import TRUST_DOMAIN, intention
-from support.intention_sets import NAMES, consul_decides, intention_sets
+from support.intention_sets import NAMES, consul_decides, decides, intention_sets
 
 NAMESPACES = ["default", "team"]
-
-
-def decides(rules: dict[str, Any], uri: str) -> bool:
-    """What Envoy's filter says to a caller: a small evaluator of the JSON."""
-    matched = any(
-        _matches(principal, uri)
-        for policy in rules.get("policies", {}).values()
-        for principal in policy["principals"]
-    )
-    return not matched if rules.get("action") == "DENY" else matched
-
-
-def _matches(principal: dict[str, Any], uri: str) -> bool:
-    [(kind, value)] = principal.items()
-    match kind:
-        case "authenticated":
-            return re.fullmatch(value["principalName"]["safeRegex"]["regex"], uri) is not None
-        case "andIds":
-            return all(_matches(entry, uri) for entry in value["ids"])
-        case "notId":
-            return not _matches(value, uri)
-    raise AssertionError(kind)
 
 
 @given(
