@@ -19,7 +19,8 @@ TESTS ?= tests
 
 # -qq keeps errors and drops pip's warnings about package sources that a machine may list.
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
-SOURCES := $(shell find core plugins -type f -not -path '*/__pycache__/*') README.md LICENSE
+# With the folders: a module that is gone has to go from the wheel too.
+SOURCES := $(shell find core plugins -not -path '*/__pycache__*') README.md LICENSE
 DEV := .venv/bin
 WHEEL := .venv-wheel/bin
 
@@ -74,7 +75,7 @@ parts: .venv/.ready ## fetch the real Consul and Envoy that the tests use into .
 		|| { test -z "$${CI:-}" && echo "make $@: going on without: the tests that need it will say so" >&2; }
 
 clean: ## remove everything that the other commands made, but for .cache
-	rm -rf .venv .venv-wheel build dist site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-wheel build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is missing: sudo apt-get install python3 python3-venv" >&2; exit 1; }

@@ -74,6 +74,12 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert dead == []
 
 
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=relative)
+def test_no_heading_stands_twice_on_a_page(page: Path) -> None:
+    found = headings(page)
+    assert sorted(found) == sorted(set(found))
+
+
 def test_every_page_can_be_reached_from_the_index() -> None:
     reached: set[Path] = set()
     waiting = [DOCS / "index.md"]
