@@ -8,6 +8,7 @@ import socket
 import ssl
 
 from connect_proxy.errors import PeerRefusedError
+from connect_proxy_builtin import proxy_protocol
 from connect_proxy_builtin.client_hello import offers_session
 from connect_proxy_builtin.connection_states import INBOUND, Event, State, after
 from connect_proxy_builtin.dialling import dial
@@ -168,6 +169,8 @@ class Inbound:
         assert self._channel is not None
         if self._timer is not None:
             self._timer.cancel()
+        if self._policy.proxy_protocol and not self._introduce(app, self._channel):
+            return
         self._state = after(INBOUND, self._state, Event.CONNECTED)
         self._relay = Relay(
             self._world.reactor,
@@ -177,6 +180,24 @@ class Inbound:
             idle_timeout_s=self._policy.limits.idle_timeout_s,
         )
         self._relay.start()
+
+    def _introduce(self, app: socket.socket, channel: TlsChannel) -> bool:
+        """Send the PROXY header; a fresh socket has room for it."""
+        assert self._peer is not None
+        try:
+            data = proxy_protocol.header(
+                source=self._sock.getpeername()[:2],
+                destination=self._sock.getsockname()[:2],
+                uri=self._peer.uri,
+                tls_version=channel.session.version() or "",
+            )
+            if app.send(data) == len(data):
+                return True
+            why = "it takes no PROXY header"
+        except OSError as exc:
+            why = cause(exc)
+        self._refuse("application_unreachable", f"{self._policy.application}: {why}")
+        return False
 
     # ------------------------------------------------------------ ends
 

@@ -74,6 +74,8 @@ class InboundPolicy:
     application: SocketAddress
     connect_timeout_s: float = LOCAL_CONNECT_TIMEOUT_S
     handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S
+    proxy_protocol: bool = False
+    """Tell the application who calls, in a PROXY protocol header."""
     limits: ConnectionLimits = ConnectionLimits()
 
 
@@ -174,6 +176,9 @@ def inbound_policy(registration: Registration) -> InboundPolicy:
         ),
         handshake_timeout_s=milliseconds(
             config, "handshake_timeout_ms", default=HANDSHAKE_TIMEOUT_S, where=where
+        ),
+        proxy_protocol=bool(
+            config_values.choice(config, "proxy_protocol", choices=("", "v2"), where=where)
         ),
         limits=replace(
             _limits(config, where),

@@ -29,6 +29,7 @@ def effective_configuration(registration: Registration) -> Mapping[str, Any]:
         "local_service": {
             "address": str(inbound.application),
             "connect_timeout_ms": _milliseconds(inbound.connect_timeout_s),
+            "proxy_protocol": "v2" if inbound.proxy_protocol else "",
         },
         "upstreams": [_upstream(registration, index) for index in range(len(registration.upstreams))],
     }

@@ -42,7 +42,11 @@ def test_every_value_in_force_is_shown_defaults_included() -> None:
             "tcp_keepalive_ms": 30000,
             "tcp_user_timeout_ms": 0,
         },
-        "local_service": {"address": "127.0.0.1:8080", "connect_timeout_ms": 1000},
+        "local_service": {
+            "address": "127.0.0.1:8080",
+            "connect_timeout_ms": 1000,
+            "proxy_protocol": "",
+        },
         "upstreams": [
             {
                 "id": "db",
