@@ -6,6 +6,7 @@ import functools
 import logging
 import socket
 import ssl
+from collections.abc import Iterator
 
 from connect_proxy.errors import PeerRefusedError
 from connect_proxy_builtin import proxy_protocol
@@ -239,10 +240,16 @@ class Inbound:
     def _relayed(self, reason: str) -> None:
         assert self._relay is not None
         counters = self._world.counters
-        counters["inbound_bytes_received"] += self._relay.to_app
-        counters["inbound_bytes_sent"] += self._relay.from_app
+        for name, count in self.moved():
+            counters[name] += count
         counters["inbound_ended" if not reason else "inbound_cut"] += 1
         self._over()
+
+    def moved(self) -> Iterator[tuple[str, int]]:
+        """The counters that its bytes belong to, and how many there were so far."""
+        if self._relay is not None:
+            yield "inbound_bytes_received", self._relay.to_app
+            yield "inbound_bytes_sent", self._relay.from_app
 
     def _over(self) -> None:
         self._state = after(INBOUND, self._state, Event.CLOSE)

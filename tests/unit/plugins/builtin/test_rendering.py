@@ -16,7 +16,13 @@ REGISTRATION = Registration(
     port=21000,
     destination_service_name="web",
     local_service_port=8080,
-    config=MappingProxyType({"handshake_timeout_ms": "2000", "workers": 2}),
+    config=MappingProxyType(
+        {
+            "handshake_timeout_ms": "2000",
+            "workers": 2,
+            "status_address": "unix:///run/web.sock",
+        }
+    ),
     upstreams=(
         Upstream(
             destination_name="db",
@@ -34,6 +40,7 @@ def test_every_value_in_force_is_shown_defaults_included() -> None:
         "proxy_id": "web-sidecar-proxy",
         "service": "web",
         "workers": 2,
+        "status_address": "unix:///run/web.sock",
         "public_listener": {
             "address": "10.0.0.1:21000",
             "handshake_timeout_ms": 2000,
