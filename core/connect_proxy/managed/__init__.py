@@ -1,0 +1,1 @@
+"""Managed proxies: service definitions in, registered, supervised and re-adopted sidecars out."""
