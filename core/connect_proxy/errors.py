@@ -33,6 +33,23 @@ class MalformedValueError(ConfigurationError):
     """A text is no value of its type. Says what is accepted; who reads a setting adds whose value it is."""
 
 
+class MalformedDocumentError(ConfigurationError):
+    """A text is no HCL or JSON. ``line`` and ``column`` are from 1; who reads a file adds its name."""
+
+    def __init__(self, message: str, *, line: int, column: int) -> None:
+        super().__init__(message)
+        self.line = line
+        self.column = column
+
+
+class AgentConfigurationError(ConfigurationError):
+    """The agent's files are wrong. ``problems`` holds every one found, each as ``FILE:LINE: …``."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
 class MissingProgramError(ConnectProxyError):
     """A program that has to be started is not on this machine."""
 

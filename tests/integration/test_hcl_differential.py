@@ -1,0 +1,292 @@
+"""Our reading of HCL beside the real Consul's: the same texts are taken, with the same values."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from connect_proxy.errors import MalformedDocumentError
+from connect_proxy.managed.hcl import parse_hcl, parse_json
+from support.real_parts import consul_binary
+
+pytestmark = pytest.mark.integration
+
+OF_MEANING = re.compile(r"error\(s\) decoding|invalid config key")
+"""What Consul says of a text that it could read. All else after "failed to parse" is about syntax."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Oracle:
+    """``consul validate`` on one file."""
+
+    folder: Path
+
+    def said(self, text: str, *, suffix: str = ".hcl") -> str:
+        (self.folder / "base.hcl").write_text('data_dir = "/nonexistent"\n')
+        one = self.folder / f"one{suffix}"
+        one.write_text(text, encoding="utf-8", newline="")
+        done = subprocess.run(
+            [consul_binary(), "validate", one, self.folder / "base.hcl"],
+            capture_output=True,
+            timeout=30,
+        )
+        return (done.stdout + done.stderr).decode("utf-8", "replace")
+
+    def takes(self, text: str, *, suffix: str = ".hcl") -> bool:
+        """Whether the syntax is right for it."""
+        said = self.said(text, suffix=suffix)
+        if "panic:" in said:  # values that Go cannot unquote
+            return False
+        return "failed to parse" not in said or bool(OF_MEANING.search(said))
+
+    def value(self, literal: str) -> str:
+        """The string behind *literal*, out of a complaint that quotes it."""
+        said = self.said(f"dns_config {{ node_ttl = {literal}\n}}")
+        found = re.search(r'time: invalid duration "(.*)"\n', said, re.DOTALL)
+        assert found, said
+        return found[1]
+
+
+@pytest.fixture(scope="module")
+def oracle(tmp_path_factory: pytest.TempPathFactory) -> Oracle:
+    return Oracle(folder=tmp_path_factory.mktemp("oracle"))
+
+
+def we_take(text: str, *, suffix: str = ".hcl") -> bool:
+    try:
+        parse_json(text) if suffix == ".json" else parse_hcl(text)
+    except MalformedDocumentError:
+        return False
+    return True
+
+
+TEXTS = [
+    "ports { grpc = 8502, https = -1 }",
+    '"acl" = { "enabled" = true }',
+    'service { name = "a" check { tcp="x:1" interval="5s" } }',
+    'node_name = "x-${foo}"',
+    "node_name = <<EOL\n{ ${x}\nEOL\n",
+    "ports { dns = 0x1F90 http = 010 }",
+    r'node_name = "\u00e9\n\t\\"',
+    'services { name = "a" } services { name = "b" }',
+    'service { name = "a" } service { name = "b" }',
+    'service "web" {}',
+    "{ }",
+    "{ a = 1 }",
+    'service { proxy { upstreams { destination_name = "x" } upstreams { destination_name = "y" } } }',
+    'service { Name = "a" Port = 1 }',
+    "nonsense = 1",
+    'node_name = "a" node_name = "b"',
+    'service { name = "a" connect { sidecar_service {} } }',
+    "port",
+    "service { name }",
+    "service { name",
+    "service {",
+    "service { name =",
+    "= 1",
+    "[]",
+    "a = }",
+    "a = b",
+    "a b = 1",
+    'a "b" = {}',
+    'a "b" "c" {}',
+    "true = 1",
+    "_a = 1",
+    "a-b.c = 1",
+    "9a = 1",
+    "é = 1",
+    ",a = 1",
+    "a = 1,",
+    "a = 1,, b = 2",
+    "a = 1, b = 2",
+    "a = 1 }",
+    "a = 1;",
+    "a = [1 2]",
+    "a = [,]",
+    "a = [1,,2,]",
+    "a = [1",
+    "a = [[1], {b = 1}]",
+    "a = [b]",
+    "a = (1)",
+    "a = 1 + 1",
+    "a : 1",
+    "# x",
+    "// x",
+    "/* x */",
+    "/* x",
+    "/* a /* b */",
+    "/ x",
+    "a = 1 # x",
+    "a # x\n= 1",
+    "\0",
+    'a = "\0"',
+    "\ufeffa = 1",
+    "a = 1\r\nb = 2\r\n",
+    "a = -5",
+    "a = - 5",
+    "a = +5",
+    "a = --5",
+    "a = .5",
+    "a = 5.",
+    "a = -.5",
+    "a = 5.5.5",
+    "a = 1e5",
+    "a = 1E+5",
+    "a = 1.5e-5",
+    "a = 1e",
+    "a = 1.e5",
+    "a = 08",
+    "a = 018",
+    "a = 08.5",
+    "a = 0e1",
+    "a = 0x",
+    "a = 0xg",
+    "a = 0b1",
+    "a = 0o7",
+    "a = 1_000",
+    "a = 9223372036854775807",
+    "a = -9223372036854775808",
+    "a = 9223372036854775808",
+    "a = 1e999",
+    r'a = "\q"',
+    r'a = "\""',
+    r'a = "\'"',
+    r'a = "\x4"',
+    r'a = "\777"',
+    r'a = "\08"',
+    r'a = "\u00"',
+    'a = "x',
+    'a = "x\ny"',
+    'a = "${x',
+    'a = "${"x"}"',
+    'a = "${{}"',
+    'a = "${\\q}"',
+    "a = <<EOF\nx\nEOF",
+    "a = <<EOF\nx\nEOF\n",
+    "a = <<-EOF\nx\nEOF\n",
+    "a = <<-EOF\nx\n EOF\n",
+    "a = <<EOF x\nEOF\n",
+    "a = << EOF\nEOF\n",
+    "a = <<\n\n",
+    "a = <EOF\nEOF\n",
+    "a = <<E-F\nE-F\n",
+    "a {} a { b = 1 }",
+    "a { } a = [{}]",
+    "a = 1 a {}",
+    "a {} a = 1",
+    "a = [1] a = 2",
+    "a = [1] a = [2]",
+]
+JSON_TEXTS = [
+    "",
+    "{}",
+    "null",
+    "[]",
+    "1",
+    '{"a": 1, "a": 2}',
+    '{"a": 1} 2',
+    '{"a": 1,}',
+    '{"a" 1}',
+    "{a: 1}",
+    "// x\n{}",
+    '{"a": 01}',
+    '{"a": -1.5e3}',
+    '{"a": .5}',
+    '{"a": NaN}',
+    '{"a": "\\q"}',
+    '{"a": "\\u00e9\\ud800"}',
+    '{"a": "x\ty"}',
+    '{"a": [1, "x", null, true, {}]}',
+    '{"a": [1,]}',
+    '{"a": 99999999999999999999}',
+    '{"a": 1',
+    '{"a": "x',
+]
+STRICTER = {
+    "a =": "a key without a value at the end of the file: Consul leaves the key out, silently",
+    '{"a": 1,}': "JSON in a .hcl file, with a comma at the end",
+    '{"a": 1} x': "JSON in a .hcl file, with something after it",
+}
+"""What Consul takes and we refuse, each with its reason: these are slips of somebody's hand."""
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_is_taken_by_both_or_by_none(oracle: Oracle, text: str) -> None:
+    assert we_take(text) == oracle.takes(text), oracle.said(text)
+
+
+@pytest.mark.parametrize("text", JSON_TEXTS)
+def test_a_json_text_is_taken_by_both_or_by_none(oracle: Oracle, text: str) -> None:
+    assert we_take(text, suffix=".json") == oracle.takes(text, suffix=".json"), oracle.said(
+        text, suffix=".json"
+    )
+
+
+@pytest.mark.parametrize("text", STRICTER)
+def test_where_we_are_stricter_consul_is_still_not(oracle: Oracle, text: str) -> None:
+    assert oracle.takes(text)
+    assert not we_take(text)
+
+
+@pytest.mark.parametrize(
+    "literal",
+    [
+        r'"a\x41b\101\u00e9\U0001F600"',
+        r'"\a\b\f\v\t\r\\\""',
+        r'"\ud800"',
+        r'"\xc3\xa9"',
+        '"x-${foo}-$${bar}"',
+        '"${"a" {} }\\n"',
+        '"${a\nb}"',
+        r'"${\n}"',
+        '"$"',
+        '"it\'s"',
+        '<<EOF\n\\n${x}"\nEOF\n',
+        "<<EOF\nEOF\n",
+        "<<EOF\nx\n  EOF\n",
+        "<<EOF\nxEOF\nEOFx\nEOF\n",
+        "<<EOF\r\nx\r\nEOF\r\n",
+        "<<-EOF\n    EOF\n",
+        "<<-EOF\n    a\n      b\n    EOF\n",
+        "<<-EOF\n    a\n      b\n  EOF\n",
+        "<<-EOF\n  x\n     EOF\n",
+        "<<-EOF\n\ta\n\n\tb\n\tEOF\n",
+        "<<-EOF\n\t a\n\tb\n \tEOF\n",
+        "<<-E_1\n x\n E_1\n",
+    ],
+)
+def test_a_string_has_the_value_that_consul_gives_it(oracle: Oracle, literal: str) -> None:
+    assert parse_hcl(f"a = {literal}").plain()["a"] == oracle.value(literal)
+
+
+# fmt: off
+PIECES = st.sampled_from([
+    "a", "b ", '"c"', '"${', '}"', '"', "=", " = ", "{", "}", "[", "]", ",", "1", "0", "8", ".5", "-", "e", "x",
+    "true", "\n", " ", "#", "/*", "*/", "//", "\\n", "\\", "$", "<<E\n", "<<-E\n", "\nE\n", "\n E\n",
+    'a = "x" ', "a {", "a = [", "1, ", "é", "\r\n",
+])
+# fmt: on
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(pieces=st.lists(PIECES, max_size=12))
+def test_random_texts_are_taken_by_both_or_by_none(oracle: Oracle, pieces: list[str]) -> None:
+    text = "".join(pieces)
+    if text.lstrip().startswith("{") or unfinished(text):
+        return  # the tables above say how we are stricter there
+    assert we_take(text) == oracle.takes(text), oracle.said(text)
+
+
+def unfinished(text: str) -> bool:
+    """Whether the text ends behind ``key =``, as Consul sees it: comments are no value."""
+    try:
+        parse_hcl(text)
+    except MalformedDocumentError as exc:
+        return "expected a value, found the end of the file" in str(exc)
+    return False
