@@ -136,8 +136,10 @@ def test_a_vanished_registration_is_told_and_stays_in_force() -> None:
 def test_a_proxy_that_stands_for_another_service_waits_for_its_leaf_and_intentions() -> None:
     first = delivered(complete())
     parts = complete().with_registration(registration(service="other"))
-    assert delivered(parts, first) is first
-    parts = parts.with_leaf(leaf("0a")).with_intentions(intentions())
+    with_leaf, with_intentions = parts.with_leaf(leaf("0a")), parts.with_intentions(intentions())
+    for incomplete in (parts, with_leaf, with_intentions):
+        assert delivered(incomplete, first) is first
+    parts = with_leaf.with_intentions(intentions())
     assert delivered(parts, first).registration.destination_service_name == "other"
 
 

@@ -381,6 +381,18 @@ def test_a_refused_token_is_told_and_a_new_one_in_its_file_heals_at_once(tmp_pat
     )
 
 
+def test_a_refresh_asks_at_once_whatever_waits_to_be_asked_again() -> None:
+    patient = WatchSettings(backoff=Backoff(quick_s=600, first_s=600, ceiling_s=600))
+
+    async def script(scene: Scene) -> None:
+        await eventually(lambda: scene.watcher.status.failing == ("roots",), "the failure")
+        scene.agent.always(ROOTS, None)
+        scene.watcher.refresh()
+        await scene.snapshot()
+
+    play(script, settings=patient, prepare=lambda agent: agent.always(ROOTS, text(500, "broken")))
+
+
 def test_a_token_that_changed_before_the_start_is_read_at_the_start(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_text("fresh")
