@@ -31,7 +31,8 @@ class ConsulMesh:
 @contextlib.contextmanager
 def running(folder: Path, applications: Mapping[Application, int]) -> Iterator[ConsulMesh]:
     """Started, filled, and ended with the block."""
-    with RealConsul(folder=folder) as consul:
+    # A dev agent would log each request: the Go proxy sends two for every connection.
+    with RealConsul(folder=folder, extra={"log_level": "INFO"}) as consul:
         mesh = ConsulMesh(
             consul=consul, upstream_ports={application: free_port() for application in applications}
         )

@@ -88,6 +88,7 @@ class EnvoyPeer:
 
 
 def _started(folder: Path, service: str, text: dict[str, Any]) -> Program:
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"envoy-{service}.json"
     path.write_text(json.dumps(text))
     argv: list[str | Path] = [envoy_binary(VERSION), "--config-path", path, "--concurrency", "1"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
 from collections import Counter
@@ -16,13 +15,12 @@ from connect_proxy_builtin.log_lines import ThinnedLog
 from connect_proxy_builtin.mailbox import Mailbox
 from connect_proxy_builtin.messages import News, Order
 from connect_proxy_builtin.policy import PlanePolicy
-from connect_proxy_builtin.tls_contexts import tls_generation
+from connect_proxy_builtin.tls_engine import generation
 from connect_proxy_builtin.worker import Worker
 
 log = logging.getLogger("connect_proxy.builtin")
 
 JOIN_TIMEOUT_S: Final = 5.0
-REFRESH_TIMEOUT_S: Final = 1.0
 
 
 class DataPlane:
@@ -40,9 +38,6 @@ class DataPlane:
         self._news: Mailbox[tuple[int, News]] = Mailbox()
         self._lines = ThinnedLog()
         self._reports: dict[int, messages.Report] = {}
-        self._reported: set[int] = set()
-        """Who has reported since it was last asked for."""
-        self._all_reported: list[asyncio.Event] = []
         self._drained: set[int] = set()
         self.drained = asyncio.Event()
         """Set once no connection is left, after :meth:`drain`."""
@@ -82,7 +77,7 @@ class DataPlane:
         """
         before = self._policy
         if before is None or before.tls != policy.tls:
-            tls_generation(self._generation + 1, policy.tls)  # found out here, not in the workers
+            generation(self._generation + 1, policy.tls)  # found out here, not in the workers
             self._generation += 1
             self.post(messages.UseTls(generation=self._generation, material=policy.tls))
         if before is None or before.inbound != policy.inbound:
@@ -99,16 +94,6 @@ class DataPlane:
         for upstream_id in old:
             self.post(messages.DropUpstream(upstream_id=upstream_id))
         return dict(failed)
-
-    async def refresh(self) -> None:
-        """Wait for reports of this moment; at most a second."""
-        asked = asyncio.Event()
-        self._reported = set()
-        self._all_reported.append(asked)
-        self.post(messages.AskReport())
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(REFRESH_TIMEOUT_S):
-                await asked.wait()
 
     def drain(self) -> None:
         """No more callers; upstream listeners go on. ``drained`` is set at the first moment of calm."""
@@ -137,7 +122,7 @@ class DataPlane:
                 case messages.Say():
                     self._lines.say(news)
                 case messages.Report():
-                    self._note_report(number, news)
+                    self._reports[number] = news
                 case messages.Drained():
                     self._drained.add(number)
                     if len(self._drained) == len(self._workers):
@@ -145,13 +130,6 @@ class DataPlane:
                 case messages.Ended():
                     if news.failure:
                         self._failed(f"data worker {number} failed: {news.failure}")
-
-    def _note_report(self, number: int, report: messages.Report) -> None:
-        self._reports[number] = report
-        self._reported.add(number)
-        if len(self._reported) == len(self._workers):
-            while self._all_reported:
-                self._all_reported.pop().set()
 
     def counters(self) -> dict[str, int]:
         """Of all workers together."""

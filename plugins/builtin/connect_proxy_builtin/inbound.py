@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import socket
 import ssl
-from collections.abc import Iterator
 
 from connect_proxy.errors import PeerRefusedError
-from connect_proxy_builtin import proxy_protocol
 from connect_proxy_builtin.client_hello import offers_session
 from connect_proxy_builtin.connection_states import INBOUND, Event, State, after
 from connect_proxy_builtin.dialling import dial
@@ -21,7 +18,7 @@ from connect_proxy_builtin.relay import Relay
 from connect_proxy_builtin.socket_errors import cause, pending_error
 from connect_proxy_builtin.timers import Timer
 from connect_proxy_builtin.tls_channel import TlsChannel, receive
-from connect_proxy_builtin.tls_contexts import TlsGeneration
+from connect_proxy_builtin.tls_engine import Generation
 from connect_proxy_builtin.worker_state import Source, WorkerState
 
 
@@ -43,7 +40,7 @@ class Inbound:
     )
 
     def __init__(
-        self, world: WorkerState, sock: socket.socket, *, tls: TlsGeneration, policy: InboundPolicy
+        self, world: WorkerState, sock: socket.socket, *, tls: Generation, policy: InboundPolicy
     ) -> None:
         self._world, self._sock, self._tls, self._policy = world, sock, tls, policy
         self._state = State.WAITING
@@ -82,8 +79,7 @@ class Inbound:
                     return
                 self._state = after(INBOUND, self._state, Event.FIRST_BYTE)
                 resuming = offers_session(wire[:count])
-                wrap = functools.partial(self._tls.answer, resuming=resuming)
-                self._channel = TlsChannel(self._sock, wrap)
+                self._channel = self._tls.accepted(self._sock, resuming=resuming)
             channel = self._channel
             if count > 0:
                 channel.incoming.write(wire[:count])
@@ -170,8 +166,6 @@ class Inbound:
         assert self._channel is not None
         if self._timer is not None:
             self._timer.cancel()
-        if self._policy.proxy_protocol and not self._introduce(app, self._channel):
-            return
         self._state = after(INBOUND, self._state, Event.CONNECTED)
         self._relay = Relay(
             self._world.reactor,
@@ -181,24 +175,6 @@ class Inbound:
             idle_timeout_s=self._policy.limits.idle_timeout_s,
         )
         self._relay.start()
-
-    def _introduce(self, app: socket.socket, channel: TlsChannel) -> bool:
-        """Send the PROXY header; a fresh socket has room for it."""
-        assert self._peer is not None
-        try:
-            data = proxy_protocol.header(
-                source=self._sock.getpeername()[:2],
-                destination=self._sock.getsockname()[:2],
-                uri=self._peer.uri,
-                tls_version=channel.session.version() or "",
-            )
-            if app.send(data) == len(data):
-                return True
-            why = "it takes no PROXY header"
-        except OSError as exc:
-            why = cause(exc)
-        self._refuse("application_unreachable", f"{self._policy.application}: {why}")
-        return False
 
     # ------------------------------------------------------------ ends
 
@@ -240,16 +216,10 @@ class Inbound:
     def _relayed(self, reason: str) -> None:
         assert self._relay is not None
         counters = self._world.counters
-        for name, count in self.moved():
-            counters[name] += count
+        counters["inbound_bytes_received"] += self._relay.to_app
+        counters["inbound_bytes_sent"] += self._relay.from_app
         counters["inbound_ended" if not reason else "inbound_cut"] += 1
         self._over()
-
-    def moved(self) -> Iterator[tuple[str, int]]:
-        """The counters that its bytes belong to, and how many there were so far."""
-        if self._relay is not None:
-            yield "inbound_bytes_received", self._relay.to_app
-            yield "inbound_bytes_sent", self._relay.from_app
 
     def _over(self) -> None:
         self._state = after(INBOUND, self._state, Event.CLOSE)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import socket
-from collections.abc import Iterator
 from typing import Final
 
 from connect_proxy.errors import PeerRefusedError
@@ -19,7 +17,7 @@ from connect_proxy_builtin.relay import Relay
 from connect_proxy_builtin.socket_errors import cause, pending_error
 from connect_proxy_builtin.timers import Timer
 from connect_proxy_builtin.tls_channel import TlsChannel, receive
-from connect_proxy_builtin.tls_contexts import TlsGeneration
+from connect_proxy_builtin.tls_engine import Generation
 from connect_proxy_builtin.worker_state import UpstreamState, WorkerState
 
 MAX_TRIES: Final = 3
@@ -44,7 +42,7 @@ class Outbound:
     )
 
     def __init__(
-        self, world: WorkerState, app: socket.socket, *, tls: TlsGeneration, upstream: UpstreamState
+        self, world: WorkerState, app: socket.socket, *, tls: Generation, upstream: UpstreamState
     ) -> None:
         self._world, self._app, self._tls, self._upstream = world, app, tls, upstream
         self._state = State.CHOOSING
@@ -120,7 +118,7 @@ class Outbound:
         self._state = after(OUTBOUND, self._state, Event.CONNECTED)
         session = self._tls.sessions.session_for(self._instance.target)
         self._resuming = session is not None
-        self._channel = TlsChannel(self._peer_sock, functools.partial(self._tls.call, resume=session))
+        self._channel = self._tls.dialled(self._peer_sock, resume=session)
         self._world.reactor.rewatch(self._peer_sock.fileno(), IN, self._on_handshake)
         self._shake(self._channel)
 
@@ -237,17 +235,11 @@ class Outbound:
     def _relayed(self, reason: str) -> None:
         assert self._relay is not None
         counters = self._world.counters
-        for name, count in self.moved():
-            counters[name] += count
+        counters["outbound_bytes_sent"] += self._relay.from_app
+        counters["outbound_bytes_received"] += self._relay.to_app
         counters["outbound_ended" if not reason else "outbound_cut"] += 1
         self._release()
         self._over()
-
-    def moved(self) -> Iterator[tuple[str, int]]:
-        """The counters that its bytes belong to, and how many there were so far."""
-        if self._relay is not None:
-            yield "outbound_bytes_sent", self._relay.from_app
-            yield "outbound_bytes_received", self._relay.to_app
 
     def _over(self) -> None:
         self._state = after(OUTBOUND, self._state, Event.CLOSE)

@@ -49,17 +49,15 @@ def launch(context: ProxyContext, config: RenderedConfig) -> InProcessLaunch:
 @hookimpl
 def supervise(context: ProxyContext, process: ProxyProcess) -> Supervision:
     """The proxy answers for itself."""
-    from connect_proxy_builtin.proxy import BuiltinProxy
-
     proxy = process.proxy
-    if not isinstance(proxy, BuiltinProxy):
+    if proxy is None:
         return Supervision()
 
     async def is_ready() -> bool:
         return proxy.is_ready()
 
     async def status() -> Mapping[str, Any]:
-        return await proxy.fresh_status()
+        return proxy.status()
 
     async def set_log_level(level: str) -> None:
         proxy.set_log_level(level)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import ssl
 from collections.abc import Callable
 from typing import Final
 
@@ -21,7 +20,7 @@ from connect_proxy_builtin.idle_watch import IdleWatch
 from connect_proxy_builtin.poller import ERR, HUP, IN, OUT
 from connect_proxy_builtin.reactor import Reactor
 from connect_proxy_builtin.socket_errors import cause, reset_at_close
-from connect_proxy_builtin.tls_channel import RECORD, SLICE, TlsChannel
+from connect_proxy_builtin.tls_channel import SLICE, TlsChannel
 
 UNWATCHED: Final = -1
 
@@ -37,9 +36,7 @@ class Relay:
         "_fin_sent",
         "_finished",
         "_idle",
-        "_incoming",
-        "_incoming_write",
-        "_outgoing_read",
+        "_open",
         "_over",
         "_plain",
         "_plain_ended",
@@ -49,14 +46,14 @@ class Relay:
         "_plain_rest",
         "_plain_send",
         "_reactor",
+        "_records",
+        "_seal",
         "_tls_ended",
         "_tls_fd",
         "_tls_mask",
-        "_tls_read",
         "_tls_recv",
         "_tls_rest",
         "_tls_send",
-        "_tls_write",
         "from_app",
         "to_app",
     )
@@ -88,12 +85,10 @@ class Relay:
                 lambda: self.abort("idle for too long"),
             )
         # Every method of the hot path is looked up once.
-        session = channel.session
         self._plain_recv, self._plain_send = plain.recv_into, plain.send
         self._tls_recv, self._tls_send = channel.sock.recv_into, channel.sock.send
-        self._tls_read, self._tls_write = session.read, session.write
-        self._incoming, self._incoming_write = channel.incoming, channel.incoming.write
-        self._outgoing_read = channel.outgoing.read
+        self._records = channel.records(reactor.wire, reactor.clear)
+        self._open, self._seal = self._records.open, self._records.seal
 
     def start(self) -> None:
         """Begin with what the handshake left in the buffers."""
@@ -101,8 +96,9 @@ class Relay:
         reactor.rewatch(self._plain_fd, 0, self.on_plain)
         reactor.rewatch(self._tls_fd, 0, self.on_tls)
         try:
-            if self._incoming.pending:
-                self._deliver(self._decrypt(0))
+            if self._channel.incoming.pending:
+                self._deliver(self._open(0))
+                self._tls_ended = self._records.ended
         except OSError as exc:
             self.abort(cause(exc))
         self._settle()
@@ -121,18 +117,16 @@ class Relay:
                 return
             self.from_app += count
             if count <= SLICE:
-                self._tls_write(wire[:count])
-                self._send_tls(self._outgoing_read())
+                self._send_tls(self._seal(0, count))
                 return
             for start in range(0, count, SLICE):
-                self._tls_write(wire[start : min(start + SLICE, count)])
-                self._send_tls(self._outgoing_read())
+                self._send_tls(self._seal(start, min(start + SLICE, count)))
         except (BlockingIOError, InterruptedError):
             return
         except OSError as exc:
             self.abort(cause(exc))
 
-    def _send_tls(self, data: bytes) -> None:
+    def _send_tls(self, data: bytes | memoryview) -> None:
         """Send records; what does not go now waits, and stops the reading of the application."""
         if self._tls_rest:
             self._tls_rest = memoryview(bytes(self._tls_rest) + data)
@@ -142,14 +136,14 @@ class Relay:
         except (BlockingIOError, InterruptedError):
             sent = 0
         if sent != len(data):
-            self._tls_rest = memoryview(data)[sent:]
+            self._tls_rest = memoryview(bytes(data[sent:]))
             self._settle()
 
     def _end_of_plain(self) -> None:
         """The application sends no more: tell the peer, and go on listening to it."""
         self._plain_ended = True
         self._channel.close_notify()
-        self._send_tls(self._outgoing_read())
+        self._send_tls(self._channel.outgoing.read())
         self._settle()
 
     # ------------------------------------------------------------ mesh to application
@@ -163,46 +157,16 @@ class Relay:
             if not count:
                 self.abort("the peer cut the TLS stream off")
                 return
-            filled = self._decrypt(count)
+            filled = self._open(count)
             if filled:
                 self._deliver(filled)
-            if self._tls_ended:
+            if self._records.ended:
+                self._tls_ended = True
                 self._settle()
         except (BlockingIOError, InterruptedError):
             return
         except OSError as exc:
             self.abort(cause(exc))
-
-    def _decrypt(self, count: int) -> int:
-        """Decrypt *count* received bytes, and what was there before, wholly; the clear bytes made."""
-        wire, clear, incoming, read = (
-            self._reactor.wire,
-            self._reactor.clear,
-            self._incoming,
-            self._tls_read,
-        )
-        start = filled = 0
-        while True:
-            if start < count:
-                self._incoming_write(wire[start : min(start + SLICE, count)])
-                start += SLICE
-            try:
-                while True:
-                    # With a buffer, read gives a count; typeshed says bytes.
-                    got: int = read(RECORD, clear[filled:])  # type: ignore[assignment]
-                    if not got:
-                        self._tls_ended = True
-                        return filled
-                    filled += got
-                    if not incoming.pending:
-                        break
-            except ssl.SSLWantReadError:
-                pass
-            except ssl.SSLZeroReturnError:
-                self._tls_ended = True
-                return filled
-            if start >= count:
-                return filled
 
     def _deliver(self, filled: int) -> None:
         """Send clear bytes; what does not go now waits, and stops the reading of the peer."""

@@ -12,7 +12,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final, Literal, Protocol
 
 SLICE: Final = 64 * 1024
 """At most this much goes into a BIO at once: BIOs keep the memory they once needed."""
@@ -20,18 +20,122 @@ CHUNK: Final = 256 * 1024
 RECORD: Final = 16 * 1024
 
 
+class Buffer(Protocol):
+    """``ssl.MemoryBIO``, or like it."""
+
+    @property
+    def pending(self) -> int:
+        """How many bytes were not read yet."""
+
+    def read(self) -> bytes | memoryview:
+        """All of it. A view is good until the next read of any buffer of this thread."""
+
+    def write(self, data: memoryview, /) -> int:
+        """Add *data*."""
+
+
+class Session(Protocol):
+    """``ssl.SSLObject``, or like it: the same exceptions, too."""
+
+    @property
+    def session(self) -> Any:
+        """What a later connection may resume with; None if there is nothing."""
+
+    @property
+    def session_reused(self) -> bool | None:
+        """Whether the handshake resumed."""
+
+    def do_handshake(self) -> None:
+        """One step."""
+
+    def read(self, length: int, buffer: memoryview) -> Any:
+        """Decrypt up to *length* bytes into *buffer*; how many."""
+
+    def write(self, data: memoryview) -> int:
+        """Encrypt all of *data*."""
+
+    def unwrap(self) -> Any:
+        """Say that nothing more comes from here."""
+
+    def getpeercert(self, binary_form: Literal[True]) -> bytes | None:
+        """The peer's certificate as DER."""
+
+
+class Records(Protocol):
+    """TLS records made of one buffer's bytes, and opened into another's: the hot path of an engine."""
+
+    ended: bool
+    """Whether the peer's close_notify was read."""
+
+    def seal(self, start: int, stop: int) -> bytes | memoryview:
+        """Encrypt these bytes of ``wire``. A view is good until the next call on this thread."""
+
+    def open(self, count: int) -> int:
+        """Decrypt *count* bytes of ``wire``, and what was there before, into ``clear``; how many came out.
+
+        Raises ssl.SSLError.
+        """
+
+
+class StandardRecords:
+    """On :mod:`ssl`."""
+
+    __slots__ = ("_clear", "_incoming", "_outgoing", "_session", "_wire", "ended")
+
+    def __init__(self, channel: TlsChannel, wire: memoryview, clear: memoryview) -> None:
+        self._wire, self._clear = wire, clear
+        self._session, self._incoming, self._outgoing = channel.session, channel.incoming, channel.outgoing
+        self.ended = False
+
+    def seal(self, start: int, stop: int) -> bytes | memoryview:
+        """Encrypt these bytes of ``wire``."""
+        self._session.write(self._wire[start:stop])
+        return self._outgoing.read()
+
+    def open(self, count: int) -> int:
+        """Decrypt *count* bytes of ``wire``, and what was there before, into ``clear``."""
+        wire, clear, incoming, read = self._wire, self._clear, self._incoming, self._session.read
+        start = filled = 0
+        while True:
+            if start < count:
+                incoming.write(wire[start : min(start + SLICE, count)])
+                start += SLICE
+            try:
+                while True:
+                    got: int = read(RECORD, clear[filled:])
+                    if not got:
+                        self.ended = True
+                        return filled
+                    filled += got
+                    if not incoming.pending:
+                        break
+            except ssl.SSLWantReadError:
+                pass
+            except ssl.SSLZeroReturnError:
+                self.ended = True
+                return filled
+            if start >= count:
+                return filled
+
+
 class TlsChannel:
     """A socket and its TLS session. Non-blocking throughout."""
 
-    __slots__ = ("incoming", "outgoing", "session", "sock", "unsent")
+    __slots__ = ("_records", "incoming", "outgoing", "session", "sock", "unsent")
 
     def __init__(
-        self, sock: socket.socket, wrap: Callable[[ssl.MemoryBIO, ssl.MemoryBIO], ssl.SSLObject]
+        self,
+        sock: socket.socket,
+        wrap: Callable[[Any, Any], Session],
+        *,
+        buffer: Callable[[], Buffer] = ssl.MemoryBIO,
+        records: Callable[[TlsChannel, memoryview, memoryview], Records] = StandardRecords,
     ) -> None:
-        """*wrap* makes the session over an incoming and an outgoing buffer."""
+        """*wrap* makes the session over an incoming and an outgoing *buffer*."""
+        self._records = records
         self.sock = sock
-        self.incoming = ssl.MemoryBIO()
-        self.outgoing = ssl.MemoryBIO()
+        self.incoming = buffer()
+        self.outgoing = buffer()
         self.session = wrap(self.incoming, self.outgoing)
         self.unsent = b""
 
@@ -48,9 +152,13 @@ class TlsChannel:
             self.flush()
         return True
 
+    def records(self, wire: memoryview, clear: memoryview) -> Records:
+        """What turns the bytes of *wire* into records, or records there into bytes in *clear*."""
+        return self._records(self, wire, clear)
+
     def flush(self) -> bool:
         """Send what TLS has to say; whether all of it went."""
-        data = self.unsent + self.outgoing.read()
+        data = self.unsent + bytes(self.outgoing.read())
         if not data:
             return True
         try:

@@ -1,4 +1,4 @@
-"""One pair of ``ssl.SSLContext`` per certificate generation, and the one place that chooses the engine.
+"""One pair of ``ssl.SSLContext`` per certificate generation: the engine that every Python has.
 
 A new pair for each generation is what makes removed roots stop being trusted and keeps session
 tickets from surviving: their keys live in the server context and die with it.
@@ -6,18 +6,21 @@ tickets from surviving: their keys live in the server context and die with it.
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
+import socket
 import ssl
 import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from connect_proxy.errors import ConfigurationError
 from connect_proxy_builtin.peer_identity import PeerIdentities
 from connect_proxy_builtin.policy import TlsMaterial
+from connect_proxy_builtin.tls_channel import TlsChannel
 from connect_proxy_builtin.tls_sessions import SessionStore
 
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -35,6 +38,14 @@ class TlsGeneration:
     valid_before: float
     sessions: SessionStore = field(default_factory=SessionStore, repr=False)
     """Of this generation's client context."""
+
+    def accepted(self, sock: socket.socket, *, resuming: bool) -> TlsChannel:
+        """A caller's connection. *resuming*: it offers a session."""
+        return TlsChannel(sock, functools.partial(self.answer, resuming=resuming))
+
+    def dialled(self, sock: socket.socket, *, resume: Any) -> TlsChannel:
+        """A connection to an instance. *resume*: of this generation's sessions, or None."""
+        return TlsChannel(sock, functools.partial(self.call, resume=resume))
 
     def answer(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *, resuming: bool) -> ssl.SSLObject:
         """A server's session. *resuming*: the caller offers a ticket and needs no other one.

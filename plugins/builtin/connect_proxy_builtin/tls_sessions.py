@@ -12,11 +12,10 @@ seven days in TLS 1.3 and none in TLS 1.2 (Go, ``crypto/tls``).
 
 from __future__ import annotations
 
-import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Protocol
 
 from connect_proxy_builtin.policy import Target
 
@@ -25,11 +24,35 @@ REFRESH_S: Final = 120.0
 """A newer ticket is taken after this long: servers change the keys of their tickets."""
 
 
+class Resumable(Protocol):
+    """What is kept to resume with: ``ssl.SSLSession`` or like it."""
+
+    @property
+    def has_ticket(self) -> bool:
+        """Whether the server gave one."""
+
+    @property
+    def ticket_lifetime_hint(self) -> int:
+        """Seconds, as the server said."""
+
+
+class Connection(Protocol):
+    """What it comes from: ``ssl.SSLObject`` or like it."""
+
+    @property
+    def session(self) -> Resumable | None:
+        """Costs a copy."""
+
+    @property
+    def session_reused(self) -> bool | None:
+        """Whether the handshake resumed."""
+
+
 @dataclass(slots=True)
 class _Known:
-    last: ssl.SSLObject
-    """Of the newest connection that proved its identity: the source of a ticket."""
-    session: ssl.SSLSession | None = None
+    last: Connection
+    """The newest connection that proved its identity: the source of a ticket."""
+    session: Any = None
     taken_at: float = 0.0
 
 
@@ -40,8 +63,8 @@ class SessionStore:
         self._clock = clock
         self._known: dict[Target, _Known] = {}
 
-    def session_for(self, target: Target) -> ssl.SSLSession | None:
-        """What to resume with; None: shake hands in full.
+    def session_for(self, target: Target) -> Any:
+        """What to resume with, of the engine's own type; None: shake hands in full.
 
         A ticket comes with the first bytes after a handshake, and taking it out costs a copy: so it
         is taken when it is needed, from the newest connection.
@@ -54,7 +77,7 @@ class SessionStore:
             known.session, known.taken_at = _resumable(known.last), now
         return known.session
 
-    def proved(self, target: Target, connection: ssl.SSLObject, *, offered: bool) -> None:
+    def proved(self, target: Target, connection: Connection, *, offered: bool) -> None:
         """A connection to *target* is through; *offered*: a session was there to resume."""
         known = self._known.get(target)
         if known is None:
@@ -69,7 +92,7 @@ class SessionStore:
         self._known.pop(target, None)
 
 
-def _resumable(connection: ssl.SSLObject) -> ssl.SSLSession | None:
+def _resumable(connection: Connection) -> Resumable | None:
     session = connection.session
     if session is None or not session.has_ticket:
         return None

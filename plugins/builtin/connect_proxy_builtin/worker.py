@@ -18,7 +18,7 @@ from connect_proxy_builtin.outbound import Outbound
 from connect_proxy_builtin.poller import IN
 from connect_proxy_builtin.reactor import Reactor
 from connect_proxy_builtin.timers import Timer
-from connect_proxy_builtin.tls_contexts import tls_generation
+from connect_proxy_builtin.tls_engine import generation
 from connect_proxy_builtin.worker_state import UpstreamState, WorkerState
 
 REPORT_EVERY_S: Final = 0.25
@@ -50,7 +50,6 @@ class Worker:
             messages.CloseListener: self._close_listener,
             messages.ForgetDecisions: self._forget_decisions,
             messages.Decide: self._decide,
-            messages.AskReport: self._ask_report,
             messages.Drain: self._drain,
             messages.Stop: self._stop,
         }
@@ -107,7 +106,7 @@ class Worker:
     # ------------------------------------------------------------ orders
 
     def _use_tls(self, order: messages.UseTls) -> None:
-        self._world.tls = tls_generation(order.generation, order.material)
+        self._world.tls = generation(order.generation, order.material)
 
     def _use_inbound(self, order: messages.UseInbound) -> None:
         self._world.inbound = order.policy
@@ -165,9 +164,6 @@ class Worker:
             if not source.connections:
                 del self._world.sources[uri]
 
-    def _ask_report(self, _order: messages.AskReport) -> None:
-        self._report()
-
     def _drain(self, _order: messages.Drain) -> None:
         self._draining = True
         self._changed()
@@ -217,17 +213,11 @@ class Worker:
             self._report_timer = self._reactor.call_later(REPORT_EVERY_S, self._report)
 
     def _report(self) -> None:
-        if self._report_timer is not None:
-            self._report_timer.cancel()
-            self._report_timer = None
+        self._report_timer = None
         now = self._reactor.now
-        counters = self._world.counters.copy()
-        for connection in self._world.open:
-            for name, count in connection.moved():
-                counters[name] += count
         self._tell(
             messages.Report(
-                counters=dict(counters),
+                counters=dict(self._world.counters),
                 upstreams={
                     upstream_id: tuple(
                         {

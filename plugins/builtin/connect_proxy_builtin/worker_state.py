@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,7 +11,7 @@ from connect_proxy_builtin.balancer import Balancer
 from connect_proxy_builtin.messages import Decide, News
 from connect_proxy_builtin.policy import InboundPolicy, UpstreamPolicy
 from connect_proxy_builtin.reactor import Reactor
-from connect_proxy_builtin.tls_contexts import TlsGeneration
+from connect_proxy_builtin.tls_engine import Generation
 
 if TYPE_CHECKING:
     from connect_proxy_builtin.inbound import Inbound
@@ -22,9 +22,6 @@ class Connection(Protocol):
 
     def abort(self, reason: str) -> None:
         """Close at once."""
-
-    def moved(self) -> Iterator[tuple[str, int]]:
-        """The counters that its bytes belong to, and how many there were so far."""
 
 
 @dataclass(slots=True)
@@ -54,7 +51,7 @@ class WorkerState:
 
     reactor: Reactor
     tell: Callable[[News], None]
-    tls: TlsGeneration | None = None
+    tls: Generation | None = None
     inbound: InboundPolicy | None = None
     upstreams: dict[str, UpstreamState] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)

@@ -16,13 +16,7 @@ REGISTRATION = Registration(
     port=21000,
     destination_service_name="web",
     local_service_port=8080,
-    config=MappingProxyType(
-        {
-            "handshake_timeout_ms": "2000",
-            "workers": 2,
-            "status_address": "unix:///run/web.sock",
-        }
-    ),
+    config=MappingProxyType({"handshake_timeout_ms": "2000", "workers": 2}),
     upstreams=(
         Upstream(
             destination_name="db",
@@ -40,7 +34,6 @@ def test_every_value_in_force_is_shown_defaults_included() -> None:
         "proxy_id": "web-sidecar-proxy",
         "service": "web",
         "workers": 2,
-        "status_address": "unix:///run/web.sock",
         "public_listener": {
             "address": "10.0.0.1:21000",
             "handshake_timeout_ms": 2000,
@@ -49,11 +42,7 @@ def test_every_value_in_force_is_shown_defaults_included() -> None:
             "tcp_keepalive_ms": 30000,
             "tcp_user_timeout_ms": 0,
         },
-        "local_service": {
-            "address": "127.0.0.1:8080",
-            "connect_timeout_ms": 1000,
-            "proxy_protocol": "",
-        },
+        "local_service": {"address": "127.0.0.1:8080", "connect_timeout_ms": 1000},
         "upstreams": [
             {
                 "id": "db",
