@@ -150,6 +150,19 @@ CASES: dict[str, Mapping[str, Any]] = {
         "upstreams": [Upstream(destination_name="db", local_bind_port=9191, config={"protocol": "grpc"})],
         "found": {"db": [endpoint("db")]},
     },
+    "exposed-paths": {
+        "expose": {
+            "Paths": [
+                {"Path": "/health", "ListenerPort": 21500, "LocalPathPort": 8080, "Protocol": "http"},
+                {
+                    "Path": "/grpc.health/v1",
+                    "ListenerPort": 21501,
+                    "LocalPathPort": 9090,
+                    "Protocol": "http2",
+                },
+            ]
+        }
+    },
     "escape-hatches": {
         "config": {"envoy_public_listener_json": _hatch_listener("own_public", 11111)},
         "upstreams": [

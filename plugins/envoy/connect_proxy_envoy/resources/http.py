@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from connect_proxy_envoy.knobs import Knobs
@@ -12,14 +13,27 @@ from connect_proxy_envoy.resources.type_urls import GRPC_BRIDGE, GRPC_STATS, HTT
 _IDENTITY_DETAILS: Final = {"subject": True, "cert": True, "chain": True, "dns": True, "uri": True}
 
 
+EVERYTHING: Final[Mapping[str, str]] = {"prefix": "/"}
+
+
 def http_filter(
-    protocol: Protocol, knobs: Knobs, *, prefix: str, cluster: str, inbound: bool
+    protocol: Protocol,
+    knobs: Knobs,
+    *,
+    prefix: str,
+    cluster: str,
+    inbound: bool,
+    match: Mapping[str, str] = EVERYTHING,
+    shows_identity: bool = True,
 ) -> dict[str, Any]:
-    """``envoy.filters.network.http_connection_manager`` with everything routed to *cluster*."""
+    """``envoy.filters.network.http_connection_manager``: what *match* says is routed to *cluster*.
+
+    *shows_identity*: the application learns by a header who calls.
+    """
     manager: dict[str, Any] = {
         "@type": HTTP_MANAGER,
         "statPrefix": prefix,
-        "routeConfig": _route_config(knobs, prefix, cluster, inbound=inbound),
+        "routeConfig": _route_config(knobs, prefix, cluster, inbound=inbound, match=match),
         "httpFilters": [*_grpc_filters(protocol), _plain("envoy.filters.http.router", ROUTER)],
         "tracing": {"randomSampling": {}},
         "upgradeConfigs": [{"upgradeType": "websocket"}],
@@ -28,7 +42,7 @@ def http_filter(
         manager["http2ProtocolOptions"] = {}
     if inbound:
         manager["normalizePath"] = True
-        if protocol is not GRPC:
+        if protocol is not GRPC and shows_identity:
             manager["forwardClientCertDetails"] = "APPEND_FORWARD"
             manager["setCurrentClientCertDetails"] = dict(_IDENTITY_DETAILS)
         if (idle := knobs.integer("local_idle_timeout_ms", -1)) >= 0:
@@ -36,11 +50,13 @@ def http_filter(
     return {"name": "envoy.filters.network.http_connection_manager", "typedConfig": manager}
 
 
-def _route_config(knobs: Knobs, name: str, cluster: str, *, inbound: bool) -> dict[str, Any]:
+def _route_config(
+    knobs: Knobs, name: str, cluster: str, *, inbound: bool, match: Mapping[str, str]
+) -> dict[str, Any]:
     route: dict[str, Any] = {"cluster": cluster}
     if inbound and (timeout := knobs.integer("local_request_timeout_ms", -1)) >= 0:
         route["timeout"] = duration(timeout)
-    host = {"name": name, "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": route}]}
+    host = {"name": name, "domains": ["*"], "routes": [{"match": dict(match), "route": route}]}
     return {"name": name, "virtualHosts": [host]}
 
 

@@ -10,6 +10,7 @@ from connect_proxy_envoy.knobs import Knobs
 from connect_proxy_envoy.resources.admission import admitted
 from connect_proxy_envoy.resources.clusters import local_app, upstream_cluster
 from connect_proxy_envoy.resources.endpoints import load_assignment
+from connect_proxy_envoy.resources.exposed import exposed_cluster, exposed_listener, exposed_paths
 from connect_proxy_envoy.resources.listeners import Guard, public_listener, upstream_listener
 from connect_proxy_envoy.resources.names import Place, place_of
 from connect_proxy_envoy.resources.protocol import protocol_of
@@ -34,6 +35,10 @@ def sidecar_resources(snapshot: ProxySnapshot, envoy: Version = NEWEST) -> Resou
     assignments: list[dict[str, Any]] = []
     public = public_listener(registration, _guard(snapshot, place), knobs, protocol, envoy)
     listeners = [public] if public else []
+    for exposed in exposed_paths(registration):
+        listeners.append(exposed_listener(exposed, registration, knobs))
+        if own_cluster := exposed_cluster(exposed):
+            clusters.append(own_cluster)
     for upstream in registration.upstreams:
         found = snapshot.endpoints.get(upstream.id) or UpstreamEndpoints(
             upstream_id=upstream.id, known=False

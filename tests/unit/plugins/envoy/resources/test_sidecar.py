@@ -70,7 +70,7 @@ def test_an_own_upstream_cluster_still_checks_the_identity() -> None:
 def test_no_upstream_accepts_any_certificate_of_the_mesh() -> None:
     for case in CASES.values():
         for cluster in sidecar_resources(snapshot(**case)).of_type(CLUSTER).values():
-            if cluster.name == "local_app":
+            if cluster.name == "local_app" or cluster.name.startswith("exposed_cluster_"):
                 continue
             common = cluster.body["transportSocket"]["typedConfig"]["commonTlsContext"]
             names = common["combinedValidationContext"]["defaultValidationContext"]
@@ -98,6 +98,19 @@ def test_no_upstream_accepts_any_certificate_of_the_mesh() -> None:
 def test_a_bad_value_is_an_error_that_names_its_key(config: dict[str, Any], key: str) -> None:
     with pytest.raises(ConfigurationError, match=key):
         sidecar_resources(snapshot(config=config))
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ({"Path": "health", "ListenerPort": 1}, r"Paths\[0\]\.Path"),
+        ({"Path": "/health"}, r"Paths\[0\]\.ListenerPort"),
+        ({"Path": "/health", "ListenerPort": 70000}, "1 to 65535"),
+    ],
+)
+def test_an_exposed_path_that_cannot_be_is_an_error_that_names_it(path: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        sidecar_resources(snapshot(expose={"Paths": [path]}))
 
 
 def _bodies(resources: ResourceSet, type_url: str) -> list[Any]:
