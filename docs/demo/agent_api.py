@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -65,9 +66,11 @@ class Agent:
 
 
 def agent_from_environment(environment: Mapping[str, str]) -> Agent:
-    """The agent that ``CONSUL_HTTP_ADDR`` and the variables beside it lead to."""
+    """The agent that ``CONSUL_HTTP_ADDR`` and the variables beside it lead to. TCP only."""
     address = environment.get("CONSUL_HTTP_ADDR") or "127.0.0.1:8500"
     parts = urlsplit(address if "://" in address else f"http://{address}")
+    if parts.scheme not in {"http", "https"}:
+        sys.exit(f"the demo reaches agents over TCP only, not at {address!r}")
     secure = parts.scheme == "https" or environment.get("CONSUL_HTTP_SSL") == "true"
     return Agent(
         host=parts.hostname or "127.0.0.1",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from support.embedded_agent import EmbeddedAgent
 from support.ports import free_port
 from support.processes import wait_until
 from support.real_consul import RealConsul
-from support.sidecars import register_pair, start_sidecar, wait_ready
+from support.sidecars import consul, register_pair, start_sidecar, wait_ready
 from support.tls_files import make_server_tls
 
 pytestmark = pytest.mark.integration
@@ -47,6 +48,17 @@ def test_the_embedded_agent_on_ipv6(tmp_path: Path) -> None:
     with EmbeddedAgent(folder=tmp_path, client="::1") as agent:
         assert agent.address.startswith("[::1]:")
         _call_through(agent, tmp_path)
+
+
+def test_the_embedded_agent_on_a_unix_socket(tmp_path: Path) -> None:
+    """Sidecars and the real ``consul`` program both find it there."""
+    socket_path = tmp_path / "agent.sock"
+    with EmbeddedAgent(folder=tmp_path, client=f"unix://{socket_path}") as agent:
+        assert agent.address == f"unix://{socket_path}"
+        _call_through(agent, tmp_path)
+        assert "web-sidecar-proxy" in consul(agent, "catalog", "services")
+        agent.stop(signal.SIGTERM)
+        assert not socket_path.exists()
 
 
 def test_a_consul_on_ipv6(tmp_path: Path) -> None:

@@ -6,10 +6,6 @@ import json
 import signal
 import socket
 import ssl
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +22,7 @@ from support.ports import free_port
 from support.processes import Program, wait_until
 from support.real_consul import RealConsul
 from support.real_parts import envoy_binary
+from support.repeated_calls import calling
 from support.sidecars import register_pair
 
 pytestmark = pytest.mark.integration
@@ -126,7 +123,7 @@ def test_a_new_root_drops_nothing_and_re_sends_no_listener(tmp_path: Path) -> No
             wait_until(lambda: ask(upstream, b"hello") == b"hello", "the first call")
             admin = _client(tmp_path, "web")
             listeners = admin.statistics("listener_manager.lds.update_success")
-            with _calls(upstream) as calls, socket.create_connection(("127.0.0.1", upstream)) as held:
+            with calling(upstream) as calls, socket.create_connection(("127.0.0.1", upstream)) as held:
                 _rotate(consul)
                 # Consul spreads the new leaves over half a minute.
                 wait_until(lambda: _roots_of_leaf(admin) >= 2, "the new leaf", deadline_s=90)
@@ -220,32 +217,6 @@ def _answer(port: int, identity: Any, folder: Path) -> bytes:
             return tls.recv(5)
     except (ssl.SSLError, ConnectionError):
         return b""
-
-
-@dataclass
-class _Calls:
-    """One caller that calls again and again, a connection each time."""
-
-    made: int = 0
-    failed: int = 0
-    ended: threading.Event = field(default_factory=threading.Event)
-
-    def run(self, port: int) -> None:
-        while not self.ended.wait(0.02):
-            self.made += 1
-            self.failed += ask(port, b"hello") != b"hello"
-
-
-@contextmanager
-def _calls(port: int) -> Iterator[_Calls]:
-    calls = _Calls()
-    thread = threading.Thread(target=calls.run, args=(port,))
-    thread.start()
-    try:
-        yield calls
-    finally:
-        calls.ended.set()
-        thread.join()
 
 
 def _rotate(consul: RealConsul) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from support.agents import AgentUnderTest, client_environment
 from support.applications import ask, echo_server, ended
-from support.embedded_agent import connect_proxy_program
+from support.embedded_agent import EmbeddedAgent, connect_proxy_program
 from support.ports import free_port
 from support.processes import Program, run, wait_until
 from support.real_consul import RealConsul
@@ -43,6 +43,28 @@ def test_the_service_manager_is_told_once_traffic_can_flow(
             sidecar.send(signal.SIGTERM)
             while "STOPPING=1" not in told:
                 told = manager.recv(4096).decode()
+
+
+def test_the_service_manager_is_told_of_a_proxy_that_took_our_place(
+    embedded_agent: EmbeddedAgent, tmp_path: Path
+) -> None:
+    """Envoy fed by the agent is exec'd: somebody else has to look whether it is ready."""
+    register_pair(embedded_agent, web_port=1, upstream_port=free_port())
+    path = tmp_path / "notify"
+    words = ["-xds", "agent", "-grpc-addr", embedded_agent.grpc_address]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        manager.settimeout(30)
+        env = {"NOTIFY_SOCKET": str(path)}
+        with start_sidecar(
+            "envoy", embedded_agent, "web", folder=tmp_path, env=env, words=words
+        ) as sidecar:
+            told = ""
+            while "READY=1" not in told:
+                told = manager.recv(4096).decode()
+            port = embedded_agent.api.get("/v1/agent/service/web-sidecar-proxy").json["Port"]
+            socket.create_connection(("127.0.0.1", port), timeout=10).close()
+            assert sidecar.end(signal.SIGTERM) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -69,6 +69,16 @@ def text(config: Mapping[str, Any], key: str, *, where: str) -> str:
     return raw
 
 
+def choice(config: Mapping[str, Any], key: str, *, choices: tuple[str, ...], where: str) -> str:
+    """One of *choices*; absent is empty."""
+    value = text(config, key, where=where)
+    if value not in choices:
+        known = ", ".join(repr(each) for each in choices if each)
+        message = f"{where}: {key} is {value!r}; give {known} or leave it out"
+        raise ConfigurationError(message)
+    return value
+
+
 def file_mode(raw: str, *, where: str) -> int | None:
     """``0600`` as Consul writes ``local_bind_socket_mode``; None if empty."""
     if not raw:

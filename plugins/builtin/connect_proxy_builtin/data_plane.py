@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 from collections import Counter
@@ -21,6 +22,7 @@ from connect_proxy_builtin.worker import Worker
 log = logging.getLogger("connect_proxy.builtin")
 
 JOIN_TIMEOUT_S: Final = 5.0
+REFRESH_TIMEOUT_S: Final = 1.0
 
 
 class DataPlane:
@@ -38,6 +40,9 @@ class DataPlane:
         self._news: Mailbox[tuple[int, News]] = Mailbox()
         self._lines = ThinnedLog()
         self._reports: dict[int, messages.Report] = {}
+        self._reported: set[int] = set()
+        """Who has reported since it was last asked for."""
+        self._all_reported: list[asyncio.Event] = []
         self._drained: set[int] = set()
         self.drained = asyncio.Event()
         """Set once no connection is left, after :meth:`drain`."""
@@ -95,6 +100,16 @@ class DataPlane:
             self.post(messages.DropUpstream(upstream_id=upstream_id))
         return dict(failed)
 
+    async def refresh(self) -> None:
+        """Wait for reports of this moment; at most a second."""
+        asked = asyncio.Event()
+        self._reported = set()
+        self._all_reported.append(asked)
+        self.post(messages.AskReport())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REFRESH_TIMEOUT_S):
+                await asked.wait()
+
     def drain(self) -> None:
         """No more callers; upstream listeners go on. ``drained`` is set at the first moment of calm."""
         self._draining = True
@@ -122,7 +137,7 @@ class DataPlane:
                 case messages.Say():
                     self._lines.say(news)
                 case messages.Report():
-                    self._reports[number] = news
+                    self._note_report(number, news)
                 case messages.Drained():
                     self._drained.add(number)
                     if len(self._drained) == len(self._workers):
@@ -130,6 +145,13 @@ class DataPlane:
                 case messages.Ended():
                     if news.failure:
                         self._failed(f"data worker {number} failed: {news.failure}")
+
+    def _note_report(self, number: int, report: messages.Report) -> None:
+        self._reports[number] = report
+        self._reported.add(number)
+        if len(self._reported) == len(self._workers):
+            while self._all_reported:
+                self._all_reported.pop().set()
 
     def counters(self) -> dict[str, int]:
         """Of all workers together."""

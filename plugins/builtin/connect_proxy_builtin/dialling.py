@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
+import functools
 import ipaddress
 import os
 import socket
@@ -52,12 +52,20 @@ def _text(error: int) -> str:
 
 
 def _resolved(address: SocketAddress) -> tuple[socket.AddressFamily, tuple[object, ...]]:
-    with contextlib.suppress(ValueError):
-        version = ipaddress.ip_address(address.host).version
-        family = socket.AF_INET6 if version == 6 else socket.AF_INET
+    family = _family(address.host)
+    if family is not None:
         return family, (address.host, address.port)
     found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     return found[0][0], found[0][4]
+
+
+@functools.lru_cache(maxsize=4096)
+def _family(host: str) -> socket.AddressFamily | None:
+    """Of an IP address; None for a name."""
+    try:
+        return socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
+    except ValueError:
+        return None
 
 
 def tune(sock: socket.socket, *, keepalive_s: float, user_timeout_s: float) -> None:

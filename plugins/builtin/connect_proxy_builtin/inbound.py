@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
+from collections.abc import Iterator
 
 from connect_proxy.errors import PeerRefusedError
+from connect_proxy_builtin import proxy_protocol
 from connect_proxy_builtin.client_hello import offers_session
 from connect_proxy_builtin.connection_states import INBOUND, Event, State, after
 from connect_proxy_builtin.dialling import dial
@@ -166,6 +168,8 @@ class Inbound:
         assert self._channel is not None
         if self._timer is not None:
             self._timer.cancel()
+        if self._policy.proxy_protocol and not self._introduce(app, self._channel):
+            return
         self._state = after(INBOUND, self._state, Event.CONNECTED)
         self._relay = Relay(
             self._world.reactor,
@@ -175,6 +179,24 @@ class Inbound:
             idle_timeout_s=self._policy.limits.idle_timeout_s,
         )
         self._relay.start()
+
+    def _introduce(self, app: socket.socket, channel: TlsChannel) -> bool:
+        """Send the PROXY header; a fresh socket has room for it."""
+        assert self._peer is not None
+        try:
+            data = proxy_protocol.header(
+                source=self._sock.getpeername()[:2],
+                destination=self._sock.getsockname()[:2],
+                uri=self._peer.uri,
+                tls_version=channel.session.version() or "",
+            )
+            if app.send(data) == len(data):
+                return True
+            why = "it takes no PROXY header"
+        except OSError as exc:
+            why = cause(exc)
+        self._refuse("application_unreachable", f"{self._policy.application}: {why}")
+        return False
 
     # ------------------------------------------------------------ ends
 
@@ -216,10 +238,16 @@ class Inbound:
     def _relayed(self, reason: str) -> None:
         assert self._relay is not None
         counters = self._world.counters
-        counters["inbound_bytes_received"] += self._relay.to_app
-        counters["inbound_bytes_sent"] += self._relay.from_app
+        for name, count in self.moved():
+            counters[name] += count
         counters["inbound_ended" if not reason else "inbound_cut"] += 1
         self._over()
+
+    def moved(self) -> Iterator[tuple[str, int]]:
+        """The counters that its bytes belong to, and how many there were so far."""
+        if self._relay is not None:
+            yield "inbound_bytes_received", self._relay.to_app
+            yield "inbound_bytes_sent", self._relay.from_app
 
     def _over(self) -> None:
         self._state = after(INBOUND, self._state, Event.CLOSE)

@@ -79,6 +79,11 @@ class Decide:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AskReport:
+    """Send a :class:`Report` now."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Drain:
     """Say :class:`Drained` as soon as no connection is left."""
 
@@ -142,6 +147,7 @@ Order = (
     | CloseListener
     | ForgetDecisions
     | Decide
+    | AskReport
     | Drain
     | Stop
 )

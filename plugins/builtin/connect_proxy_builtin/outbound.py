@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections.abc import Iterator
 from typing import Final
 
 from connect_proxy.errors import PeerRefusedError
@@ -235,11 +236,17 @@ class Outbound:
     def _relayed(self, reason: str) -> None:
         assert self._relay is not None
         counters = self._world.counters
-        counters["outbound_bytes_sent"] += self._relay.from_app
-        counters["outbound_bytes_received"] += self._relay.to_app
+        for name, count in self.moved():
+            counters[name] += count
         counters["outbound_ended" if not reason else "outbound_cut"] += 1
         self._release()
         self._over()
+
+    def moved(self) -> Iterator[tuple[str, int]]:
+        """The counters that its bytes belong to, and how many there were so far."""
+        if self._relay is not None:
+            yield "outbound_bytes_sent", self._relay.from_app
+            yield "outbound_bytes_received", self._relay.to_app
 
     def _over(self) -> None:
         self._state = after(OUTBOUND, self._state, Event.CLOSE)

@@ -49,15 +49,17 @@ def launch(context: ProxyContext, config: RenderedConfig) -> InProcessLaunch:
 @hookimpl
 def supervise(context: ProxyContext, process: ProxyProcess) -> Supervision:
     """The proxy answers for itself."""
+    from connect_proxy_builtin.proxy import BuiltinProxy
+
     proxy = process.proxy
-    if proxy is None:
+    if not isinstance(proxy, BuiltinProxy):
         return Supervision()
 
     async def is_ready() -> bool:
         return proxy.is_ready()
 
     async def status() -> Mapping[str, Any]:
-        return proxy.status()
+        return await proxy.fresh_status()
 
     async def set_log_level(level: str) -> None:
         proxy.set_log_level(level)

@@ -74,6 +74,8 @@ class InboundPolicy:
     application: SocketAddress
     connect_timeout_s: float = LOCAL_CONNECT_TIMEOUT_S
     handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S
+    proxy_protocol: bool = False
+    """Tell the application who calls, in a PROXY protocol header."""
     limits: ConnectionLimits = ConnectionLimits()
 
 
@@ -175,6 +177,9 @@ def inbound_policy(registration: Registration) -> InboundPolicy:
         handshake_timeout_s=milliseconds(
             config, "handshake_timeout_ms", default=HANDSHAKE_TIMEOUT_S, where=where
         ),
+        proxy_protocol=bool(
+            config_values.choice(config, "proxy_protocol", choices=("", "v2"), where=where)
+        ),
         limits=replace(
             _limits(config, where),
             max_connections=config_values.count(config, "max_inbound_connections", where=where),
@@ -182,15 +187,27 @@ def inbound_policy(registration: Registration) -> InboundPolicy:
     )
 
 
+def status_address(registration: Registration) -> SocketAddress | None:
+    """Where metrics and status are served (``status_address``); None: nowhere."""
+    where = f"proxy {registration.id!r}"
+    configured = config_values.text(registration.config, "status_address", where=where)
+    return _address(configured, f"{where}: status_address", mode=0o600) if configured else None
+
+
+def _address(text: str, where: str, *, mode: int | None = None) -> SocketAddress:
+    """``host:port`` or ``unix:///path``."""
+    if text.startswith("unix://"):
+        return SocketAddress(path=text.removeprefix("unix://"), mode=mode)
+    host, port = config_values.split_host_port(text, where=where)
+    return SocketAddress(host=host, port=port)
+
+
 def _application(registration: Registration, where: str) -> SocketAddress:
     if registration.local_service_socket_path:
         return SocketAddress(path=registration.local_service_socket_path)
     configured = config_values.text(registration.config, "local_service_address", where=where)
     if configured:
-        if configured.startswith("unix://"):
-            return SocketAddress(path=configured.removeprefix("unix://"))
-        host, port = config_values.split_host_port(configured, where=f"{where}: local_service_address")
-        return SocketAddress(host=host, port=port)
+        return _address(configured, f"{where}: local_service_address")
     return SocketAddress(
         host=registration.local_service_address or "127.0.0.1", port=registration.local_service_port
     )

@@ -19,7 +19,8 @@ from connect_proxy_builtin.descriptor_limit import raise_descriptor_limit
 from connect_proxy_builtin.leaf_clock import LeafClock
 from connect_proxy_builtin.listeners import PUBLIC
 from connect_proxy_builtin.messages import AuthorizeSource
-from connect_proxy_builtin.policy import PlanePolicy, exposures, plane_policy
+from connect_proxy_builtin.policy import PlanePolicy, exposures, plane_policy, status_address
+from connect_proxy_builtin.status_server import serving
 
 log = logging.getLogger("connect_proxy.builtin")
 
@@ -50,10 +51,20 @@ class BuiltinProxy:
         where = f"proxy {registration.id!r}"
         workers = max(1, config_values.count(registration.config, "workers", where=where, default=1))
         self._over = asyncio.get_running_loop().create_future()
-        self._plane = plane = DataPlane(workers=workers, asked=self._asked, failed=self._plane_failed)
-        self._authorizer = authorizer = Authorizer(
-            runtime.consul, target=registration.destination_service_name, post=plane.post
-        )
+        async with serving(status_address(registration), self.fresh_status):
+            self._plane = plane = DataPlane(workers=workers, asked=self._asked, failed=self._plane_failed)
+            self._authorizer = authorizer = Authorizer(
+                runtime.consul, target=registration.destination_service_name, post=plane.post
+            )
+            return await self._serve(runtime, plane, authorizer, self._over)
+
+    async def _serve(
+        self,
+        runtime: ProxyRuntime,
+        plane: DataPlane,
+        authorizer: Authorizer,
+        over: asyncio.Future[int],
+    ) -> int:
         plane.start()
         tasks: list[asyncio.Future[Any]] = [
             asyncio.create_task(self._follow(runtime, plane, authorizer)),
@@ -61,12 +72,12 @@ class BuiltinProxy:
             asyncio.create_task(self._leaf.watch()),
         ]
         try:
-            running: set[asyncio.Future[Any]] = {self._over, *tasks}
-            while not self._over.done():
+            running: set[asyncio.Future[Any]] = {over, *tasks}
+            while not over.done():
                 ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for task in ended:
                     task.result()
-            return self._over.result()
+            return over.result()
         finally:
             self._ended = True
             for task in tasks:
@@ -161,8 +172,14 @@ class BuiltinProxy:
         if not self._over.done():
             self._over.set_result(0)
 
+    async def fresh_status(self) -> Mapping[str, Any]:
+        """As :meth:`status`, with figures of this moment."""
+        if self._plane is not None and not self._ended:
+            await self._plane.refresh()
+        return self.status()
+
     def status(self) -> Mapping[str, Any]:
-        """A JSON-able picture; figures are at most a quarter of a second old."""
+        """A JSON-able picture, with the figures last reported."""
         plane, snapshot = self._plane, self._snapshot
         picture: dict[str, Any] = {
             "state": self._state(),

@@ -8,17 +8,25 @@ from typing import Any
 from connect_proxy.mesh.endpoints import UpstreamEndpoints
 from connect_proxy.mesh.registration import Registration
 from connect_proxy_builtin import config_values
-from connect_proxy_builtin.policy import ConnectionLimits, inbound_policy, public_address, upstream_policy
+from connect_proxy_builtin.policy import (
+    ConnectionLimits,
+    inbound_policy,
+    public_address,
+    status_address,
+    upstream_policy,
+)
 
 
 def effective_configuration(registration: Registration) -> Mapping[str, Any]:
     """Every value in force, defaults included. Raises ConfigurationError naming a wrong key."""
     public, inbound = public_address(registration), inbound_policy(registration)
+    status = status_address(registration)
     where = f"proxy {registration.id!r}"
     return {
         "proxy_id": registration.id,
         "service": inbound.service,
         "workers": max(1, config_values.count(registration.config, "workers", where=where, default=1)),
+        "status_address": str(status) if status is not None else "",
         "public_listener": None
         if public is None
         else {
@@ -29,6 +37,7 @@ def effective_configuration(registration: Registration) -> Mapping[str, Any]:
         "local_service": {
             "address": str(inbound.application),
             "connect_timeout_ms": _milliseconds(inbound.connect_timeout_s),
+            "proxy_protocol": "v2" if inbound.proxy_protocol else "",
         },
         "upstreams": [_upstream(registration, index) for index in range(len(registration.upstreams))],
     }

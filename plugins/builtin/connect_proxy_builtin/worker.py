@@ -50,6 +50,7 @@ class Worker:
             messages.CloseListener: self._close_listener,
             messages.ForgetDecisions: self._forget_decisions,
             messages.Decide: self._decide,
+            messages.AskReport: self._ask_report,
             messages.Drain: self._drain,
             messages.Stop: self._stop,
         }
@@ -164,6 +165,9 @@ class Worker:
             if not source.connections:
                 del self._world.sources[uri]
 
+    def _ask_report(self, _order: messages.AskReport) -> None:
+        self._report()
+
     def _drain(self, _order: messages.Drain) -> None:
         self._draining = True
         self._changed()
@@ -213,11 +217,17 @@ class Worker:
             self._report_timer = self._reactor.call_later(REPORT_EVERY_S, self._report)
 
     def _report(self) -> None:
-        self._report_timer = None
+        if self._report_timer is not None:
+            self._report_timer.cancel()
+            self._report_timer = None
         now = self._reactor.now
+        counters = self._world.counters.copy()
+        for connection in self._world.open:
+            for name, count in connection.moved():
+                counters[name] += count
         self._tell(
             messages.Report(
-                counters=dict(self._world.counters),
+                counters=dict(counters),
                 upstreams={
                     upstream_id: tuple(
                         {

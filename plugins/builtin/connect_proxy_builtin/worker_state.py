@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,6 +22,9 @@ class Connection(Protocol):
 
     def abort(self, reason: str) -> None:
         """Close at once."""
+
+    def moved(self) -> Iterator[tuple[str, int]]:
+        """The counters that its bytes belong to, and how many there were so far."""
 
 
 @dataclass(slots=True)

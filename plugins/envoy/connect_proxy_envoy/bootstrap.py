@@ -17,6 +17,7 @@ from connect_proxy_envoy.node import AGENT_CLUSTER, node_cluster
 from connect_proxy_envoy.observability import observability
 from connect_proxy_envoy.stats_sinks import stats_sinks
 from connect_proxy_envoy.stats_tags import stats_tags
+from connect_proxy_envoy.template.bootstrap import secret_pointers, templated
 from connect_proxy_envoy.xds_socket import xds_socket
 
 LOCAL_CLUSTER: Final = "connect_proxy_xds"
@@ -31,8 +32,12 @@ def render(context: ProxyContext) -> RenderedConfig:
     config = EMPTY if context.option("no-central-config") else context.registration.config
     knobs = Knobs(config, where="Proxy.Config")
     document = document_v2(context, facts, knobs) if facts.v2 else _document(context, facts, knobs)
+    if template := knobs.text("envoy_bootstrap_json_tpl"):
+        document = templated(template, context, facts, document)
+        secrets = tuple(secret_pointers(document, context.agent.token.reveal()))
+    else:
+        secrets = (TOKEN_POINTER,) if facts.grpc is not None else ()
     # What -bootstrap prints is meant to start an Envoy from, so the token has to be in it.
-    secrets = (TOKEN_POINTER,) if facts.grpc is not None else ()
     return RenderedConfig(document=document, secrets=secrets, mask_when_printed=False)
 
 

@@ -76,7 +76,7 @@ class Authority:
 
     def __init__(self, *, cluster_id: str, changes: Changes, now: datetime) -> None:
         self.cluster_id = cluster_id
-        self._changes = changes
+        self.changes = changes
         self._serial = _FIRST_SERIAL - 1
         index = changes.bump(("ca-configuration",))
         self.configuration = Configuration(config=frozen(_DEFAULT), create_index=index, modify_index=index)
@@ -117,7 +117,7 @@ class Authority:
             self.configuration,
             config=frozen(config),
             force_without_cross_signing=force,
-            modify_index=self._changes.bump(("ca-configuration",)),
+            modify_index=self.changes.bump(("ca-configuration",)),
         )
 
     def _unmasked(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -134,7 +134,7 @@ class Authority:
         )
         if kept != self.roots:
             self.roots = kept
-            self._changes.bump(ROOTS)
+            self.changes.bump(ROOTS)
 
     def _new_root(self, config: Mapping[str, Any], *, now: datetime) -> AuthorityRoot:
         certificate_pem, key_pem = config.get("RootCert") or "", config.get("PrivateKey") or ""
@@ -168,7 +168,7 @@ class Authority:
                 root.certificate, by=self.active.signer, serial=self.next_serial(), now=now
             )
             root = replace(root, intermediates=(crossed,))
-        index = self._changes.bump(ROOTS)
+        index = self.changes.bump(ROOTS)
         retired = tuple(
             replace(
                 other,

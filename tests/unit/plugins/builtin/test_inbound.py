@@ -265,6 +265,17 @@ def test_a_new_leaf_and_new_roots_serve_new_callers_and_keep_running_connections
         assert running.recv(100) == b"after"
 
 
+def test_the_application_is_told_who_calls_by_proxy_protocol(mesh_ca: MeshCa) -> None:
+    context = client_context(mesh_ca.leaf("api"), mesh_ca.root_pem)
+    with echo_server() as application:
+        config = {"proxy_protocol": "v2"}
+        with sidecar(mesh_ca, application, config=config, address="") as (_, port):
+            for host, family in (("127.0.0.1", 0x11), ("::1", 0x21)):
+                echoed = call(port, context, host=host)
+                assert echoed.startswith(b"\r\n\r\n\0\r\nQUIT\n\x21" + bytes([family]))
+                assert mesh_ca.uri("api").encode() in echoed
+
+
 def test_an_expired_leaf_is_never_shown(mesh_ca: MeshCa, caplog: pytest.LogCaptureFixture) -> None:
     context = client_context(mesh_ca.leaf("api"), mesh_ca.root_pem)
     with echo_server() as application, sidecar(mesh_ca, application) as (server, port):

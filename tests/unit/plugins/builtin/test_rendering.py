@@ -16,7 +16,13 @@ REGISTRATION = Registration(
     port=21000,
     destination_service_name="web",
     local_service_port=8080,
-    config=MappingProxyType({"handshake_timeout_ms": "2000", "workers": 2}),
+    config=MappingProxyType(
+        {
+            "handshake_timeout_ms": "2000",
+            "workers": 2,
+            "status_address": "unix:///run/web.sock",
+        }
+    ),
     upstreams=(
         Upstream(
             destination_name="db",
@@ -34,6 +40,7 @@ def test_every_value_in_force_is_shown_defaults_included() -> None:
         "proxy_id": "web-sidecar-proxy",
         "service": "web",
         "workers": 2,
+        "status_address": "unix:///run/web.sock",
         "public_listener": {
             "address": "10.0.0.1:21000",
             "handshake_timeout_ms": 2000,
@@ -42,7 +49,11 @@ def test_every_value_in_force_is_shown_defaults_included() -> None:
             "tcp_keepalive_ms": 30000,
             "tcp_user_timeout_ms": 0,
         },
-        "local_service": {"address": "127.0.0.1:8080", "connect_timeout_ms": 1000},
+        "local_service": {
+            "address": "127.0.0.1:8080",
+            "connect_timeout_ms": 1000,
+            "proxy_protocol": "",
+        },
         "upstreams": [
             {
                 "id": "db",
