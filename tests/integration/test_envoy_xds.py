@@ -155,6 +155,30 @@ def test_a_listener_that_cannot_bind_is_named_and_comes_when_the_port_is_free(
             wait_until(lambda: ask(second, b"hello") == b"hello", "the listener, tried again")
 
 
+def test_a_stop_waits_for_callers_and_not_for_the_applications_own_calls(
+    real_consul: RealConsul, tmp_path: Path
+) -> None:
+    upstream = free_port()
+    with echo_server() as web:
+        register_pair(real_consul, web_port=web.port, upstream_port=upstream)
+        with (
+            _envoy(real_consul, "web", tmp_path, "-drain-time", "60s") as web_sidecar,
+            _envoy(real_consul, "api", tmp_path, "-drain-time", "60s") as api_sidecar,
+        ):
+            _wait_ready(web_sidecar, tmp_path, "web")
+            _wait_ready(api_sidecar, tmp_path, "api")
+            wait_until(lambda: ask(upstream, b"hello") == b"hello", "the first call")
+            with socket.create_connection(("127.0.0.1", upstream), timeout=15) as held:
+                held.sendall(b"one")
+                assert held.recv(3) == b"one"
+                web_sidecar.send(signal.SIGTERM)
+                wait_until(lambda: not _client(tmp_path, "web").is_ready(), "it drains")
+                held.sendall(b"two")
+                assert held.recv(3) == b"two"
+                assert api_sidecar.end() == 0
+            assert web_sidecar.wait() == 0
+
+
 def test_a_certificate_of_another_mesh_is_refused(real_consul: RealConsul, tmp_path: Path) -> None:
     """Also one that claims the right identity."""
     with echo_server() as web:

@@ -6,20 +6,21 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from connect_proxy.errors import ProxyControlError
+from connect_proxy.mesh.registration import Upstream
 from connect_proxy.plugin_api import ProxyContext, ProxyProcess, Supervision
 from connect_proxy_envoy.admin_client import AdminClient
 from connect_proxy_envoy.facts import facts_of
+from connect_proxy_envoy.inbound import ACTIVE_CONNECTIONS, inbound_connections
 
 log = logging.getLogger("connect_proxy.envoy")
 
 POLL_S: Final = 0.1
 DRAIN_LISTENERS: Final = "/drain_listeners?inboundonly&graceful&skip_exit"
 """``skip_exit``: from 1.37 on Envoy would leave by itself, and with it the egress."""
-ACTIVE_INBOUND: Final = r"^listener\..*\.downstream_cx_active$"
 
 _LEVELS: Final = {"TRACE": "trace", "DEBUG": "debug", "INFO": "info", "WARN": "warning", "ERROR": "error"}
 _SIGNALS: Final = {
@@ -34,7 +35,7 @@ _SIGNALS: Final = {
 def supervision(context: ProxyContext, process: ProxyProcess) -> Supervision:
     """Readiness, drain, log level and state of the Envoy just started."""
     del process
-    envoy = Envoy(AdminClient(facts_of(context).admin))
+    envoy = Envoy(AdminClient(facts_of(context).admin), context.registration.upstreams)
     return Supervision(
         is_ready=envoy.is_ready,
         drain=envoy.drain,
@@ -49,8 +50,9 @@ def supervision(context: ProxyContext, process: ProxyProcess) -> Supervision:
 class Envoy:
     """A running Envoy, behind its admin API."""
 
-    def __init__(self, admin: AdminClient) -> None:
+    def __init__(self, admin: AdminClient, upstreams: Sequence[Upstream] = ()) -> None:
         self._admin = admin
+        self._upstreams = upstreams
 
     async def is_ready(self) -> bool:
         """Whether Envoy has all its configuration and is not draining."""
@@ -92,12 +94,12 @@ class Envoy:
         return {"state": info.get("state"), "version": info.get("version"), "statistics": xds}
 
     def _inbound_connections(self) -> int:
-        """Open connections of the public listener. An Envoy that is gone has none."""
+        """Open connections from the mesh. An Envoy that is gone has none."""
         try:
-            active = self._admin.statistics(ACTIVE_INBOUND)
+            active = self._admin.statistics(ACTIVE_CONNECTIONS)
         except ProxyControlError:
             return 0
-        return sum(value for name, value in active.items() if "admin" not in name)
+        return inbound_connections(active, self._upstreams)
 
 
 def explain_exit(status: int) -> str:
