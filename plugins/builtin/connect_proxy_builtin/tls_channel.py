@@ -60,6 +60,9 @@ class Session(Protocol):
     def getpeercert(self, binary_form: Literal[True]) -> bytes | None:
         """The peer's certificate as DER."""
 
+    def version(self) -> str | None:
+        """``TLSv1.3``; None before the handshake."""
+
 
 class Records(Protocol):
     """TLS records made of one buffer's bytes, and opened into another's: the hot path of an engine."""
