@@ -19,21 +19,20 @@ def dial(
 ) -> tuple[socket.socket, bool]:
     """A connecting socket and whether it is connected already. Raises OSError.
 
-    Host names are looked up by the system's resolver, which may take its time: addresses in Consul
-    are IP addresses nearly always.
+    A host name is an error: control looks names up (:mod:`connect_proxy_builtin.names`).
     """
     if address.path:
-        family, target = socket.AF_UNIX, address.path
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        return _connect(sock, target)
-    family, tcp_target = _resolved(address)
+        return _connect(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), address.path)
+    family = _family(address.host)
+    if family is None:
+        raise OSError(errno.EHOSTUNREACH, f"the host name {address.host!r} is not resolved")
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         tune(sock, keepalive_s=keepalive_s, user_timeout_s=user_timeout_s)
     except OSError:
         sock.close()
         raise
-    return _connect(sock, tcp_target)
+    return _connect(sock, (address.host, address.port))
 
 
 def _connect(sock: socket.socket, target: object) -> tuple[socket.socket, bool]:
@@ -49,14 +48,6 @@ def _text(error: int) -> str:
     if error == errno.EAGAIN:
         return "its queue of waiting connections is full"
     return os.strerror(error)
-
-
-def _resolved(address: SocketAddress) -> tuple[socket.AddressFamily, tuple[object, ...]]:
-    family = _family(address.host)
-    if family is not None:
-        return family, (address.host, address.port)
-    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    return found[0][0], found[0][4]
 
 
 @functools.lru_cache(maxsize=4096)

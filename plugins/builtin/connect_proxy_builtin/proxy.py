@@ -19,6 +19,7 @@ from connect_proxy_builtin.descriptor_limit import raise_descriptor_limit
 from connect_proxy_builtin.leaf_clock import LeafClock
 from connect_proxy_builtin.listeners import PUBLIC
 from connect_proxy_builtin.messages import AuthorizeSource
+from connect_proxy_builtin.names import Names, names_in
 from connect_proxy_builtin.policy import PlanePolicy, exposures, plane_policy, status_address
 from connect_proxy_builtin.status_server import serving
 
@@ -26,6 +27,7 @@ log = logging.getLogger("connect_proxy.builtin")
 
 RETRY_LISTENERS_FIRST_S: Final = 0.1
 RETRY_LISTENERS_S: Final = 3.0
+REFRESH_NAMES_S: Final = 30.0
 LOG_LEVELS: Final = {"TRACE": "DEBUG", "WARN": "WARNING"}
 
 
@@ -38,6 +40,7 @@ class BuiltinProxy:
         self._runtime: ProxyRuntime | None = None
         self._snapshot: ProxySnapshot | None = None
         self._leaf = LeafClock()
+        self._names = Names()
         self._over: asyncio.Future[int] | None = None
         self._draining = self._ended = False
         self._exposed: set[str] = set()
@@ -69,6 +72,7 @@ class BuiltinProxy:
         tasks: list[asyncio.Future[Any]] = [
             asyncio.create_task(self._follow(runtime, plane, authorizer)),
             asyncio.create_task(self._retry_listeners(plane)),
+            asyncio.create_task(self._refresh_names(plane)),
             asyncio.create_task(self._leaf.watch()),
         ]
         try:
@@ -105,14 +109,21 @@ class BuiltinProxy:
                     log.debug("intentions changed: asking about every caller again")
                 authorizer.intentions_changed()
                 intentions = snapshot.intentions_generation
-            self._apply(snapshot, plane)
+            await self._apply(snapshot, plane)
 
-    def _apply(self, snapshot: ProxySnapshot, plane: DataPlane) -> None:
+    async def _refresh_names(self, plane: DataPlane) -> None:
+        """What host names stand for may change without a word from Consul."""
+        while True:
+            await asyncio.sleep(REFRESH_NAMES_S)
+            if self._snapshot is not None and any(names_in(plane_policy(self._snapshot))):
+                await self._apply(self._snapshot, plane)
+
+    async def _apply(self, snapshot: ProxySnapshot, plane: DataPlane) -> None:
         """The first one has to fit; of later ones, what does not fit leaves the last good one in force."""
         first = plane.policy is None
         try:
             policy = plane_policy(snapshot)
-            failed = plane.apply(policy)
+            failed = plane.apply(await self._names.resolved(policy))
         except ConfigurationError as exc:
             if first:
                 raise
