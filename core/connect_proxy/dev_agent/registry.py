@@ -35,7 +35,11 @@ class Registry:
         parent = definition.service
         sidecar = None
         if definition.sidecar is not None:
-            sidecar = derive_sidecar(definition.sidecar, parent=parent, allocate=self._allocate)
+            sidecar = derive_sidecar(
+                definition.sidecar,
+                parent=parent,
+                allocate=lambda sidecar_id: self._allocate(sidecar_id, beside=parent),
+            )
         self._put(parent, definition.checks, replace_checks=replace_checks)
         if sidecar is not None:
             self._put(sidecar.service, sidecar.checks, replace_checks=replace_checks)
@@ -80,12 +84,12 @@ class Registry:
             self.checks.add(check_id, definition)
         _log.info("registered service %r", service.id)
 
-    def _allocate(self, sidecar_id: str) -> int:
-        """The port that the same sidecar had before, else the lowest free one."""
+    def _allocate(self, sidecar_id: str, *, beside: ServiceRecord) -> int:
+        """The port that the same sidecar had before, else the lowest that is free *beside* its parent."""
         old = self.catalog.service(sidecar_id)
         if old is not None and old.port:
             return old.port
-        taken = [service.port for service in self.catalog.local_services().values()]
+        taken = [beside.port, *(service.port for service in self.catalog.local_services().values())]
         return self.sidecar_ports.allocate(taken, is_free=self.is_free)
 
 

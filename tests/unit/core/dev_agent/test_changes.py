@@ -1,6 +1,6 @@
 import asyncio
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -139,3 +139,4 @@ class Waiters(RuleBasedStateMachine):
 
 
 TestWaiters = Waiters.TestCase
+TestWaiters.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)

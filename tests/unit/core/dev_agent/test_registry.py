@@ -94,6 +94,14 @@ def test_a_sidecar_keeps_its_port_and_a_freed_port_is_used_again() -> None:
     in_loop(case)
 
 
+def test_the_port_of_the_service_itself_is_not_given_to_its_sidecar() -> None:
+    def case(state: AgentState) -> None:
+        register(state, {**sidecar_of("web"), "Port": 21000})
+        assert port_of(state, "web-sidecar-proxy") == 21001
+
+    in_loop(case)
+
+
 def test_without_a_free_port_nothing_is_registered() -> None:
     def case(state: AgentState) -> None:
         state.registry.sidecar_ports = replace(state.registry.sidecar_ports, last=21000)
