@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from support.agents import AgentUnderTest
 from support.embedded_agent import EmbeddedAgent
 from support.mesh_ca import MeshCa
 from support.real_consul import RealConsul
+
+
+# How long an example takes says how busy the machine is, and nothing about the program.
+settings.register_profile("connect-proxy", deadline=None)
+settings.load_profile("connect-proxy")
 
 
 @pytest.fixture(scope="session")
