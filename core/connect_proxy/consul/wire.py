@@ -109,13 +109,24 @@ def _upstream(fields: Fields) -> Upstream:
 
 
 def roots(value: Any, *, endpoint: str) -> Roots:
-    """``agent/connect/ca/roots``."""
+    """``agent/connect/ca/roots``.
+
+    A server that has just started may answer before its CA has: without a trust domain or a
+    certificate. Taken for the truth, that would void every certificate and every rule on callers.
+    """
     fields = Fields(value, Place(endpoint))
-    return Roots(
+    found = Roots(
         trust_domain=fields.text("TrustDomain").lower(),
         active_root_id=fields.text("ActiveRootID"),
         roots=tuple(_root(item) for item in fields.sections("Roots")),
     )
+    if not found.trust_domain or not found.roots or not all(root.pem for root in found.roots):
+        message = (
+            f"the answer to {endpoint} has no certificate authority: it is not ready yet, "
+            "or Connect is not enabled (connect.enabled) in the agent's configuration"
+        )
+        raise AgentAnswerError(message)
+    return found
 
 
 def _root(fields: Fields) -> Root:

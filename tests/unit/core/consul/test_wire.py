@@ -81,6 +81,17 @@ def test_services_whose_ids_differ_in_case_are_not_mixed_up() -> None:
     assert {name: one.port for name, one in found.items()} == {"a_b": 1, "AB": 2}
 
 
+@pytest.mark.parametrize(
+    "missing",
+    [{"TrustDomain": ""}, {"Roots": []}, {"Roots": None}, {"Roots": [{"ID": "new", "Active": True}]}],
+)
+def test_roots_of_a_ca_that_is_not_ready_are_no_answer(missing: dict[str, Any]) -> None:
+    body = {**consul_answers.roots("new"), **missing}
+
+    with pytest.raises(AgentAnswerError, match="not ready yet"):
+        wire.roots(body, endpoint=HERE)
+
+
 def test_roots_are_read_with_their_intermediates() -> None:
     body = consul_answers.roots("old", "new")
     body["Roots"][1]["IntermediateCerts"] = ["CROSS-SIGNED"]
