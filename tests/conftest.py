@@ -12,7 +12,6 @@ from support.embedded_agent import EmbeddedAgent
 from support.mesh_ca import MeshCa
 from support.real_consul import RealConsul
 
-
 # How long an example takes says how busy the machine is, and nothing about the program.
 settings.register_profile("connect-proxy", deadline=None)
 settings.load_profile("connect-proxy")
