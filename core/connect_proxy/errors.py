@@ -189,3 +189,10 @@ class ApiError(ConnectProxyError):
 
 class TransitionError(ConnectProxyError):
     """A state machine was given an event that its table has no arc for: a defect of ours."""
+
+
+# ---------------------------------------------------------------- managed proxies
+
+
+class DataDirectoryLockedError(ConnectProxyError):
+    """Another agent works in this data directory. Names its pid."""

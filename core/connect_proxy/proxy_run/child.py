@@ -24,7 +24,7 @@ def supervised_child(
     """A supervisor that starts what *launch* says and looks after it as the backend says."""
 
     def start() -> ChildProcess:
-        return spawn(launch.argv, launch.env, launch.documents, dies_with_us=True)
+        return spawn(launch.argv, launch.env, launch.documents)
 
     def supervise(process: Process) -> Supervision:
         supervision = backend.supervise(context, ProxyProcess(pid=process.pid))

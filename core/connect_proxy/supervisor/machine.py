@@ -77,18 +77,18 @@ class ProcessMachine:
             message = f"a process that is {before.value!r} cannot take the event {event.value!r}"
             raise TransitionError(message) from exc
         self.state = after
-        if event is Event.READY:
+        if event in {Event.READY, Event.ADOPTED}:
             self.was_ready = True
         if after is before:
             return None
-        if after is State.STARTING:
+        if after is State.STARTING or event is Event.ADOPTED:
             self._note_start(now, again=event is Event.PAUSE_OVER)
         if after is State.BACKOFF:
             self._note_crash(now)
         return ON_ENTRY.get(after)
 
-    def ended(self, status: int) -> Event:
-        """The event that an end with *status* is (an exit code, or minus the signal's number)."""
+    def ended(self, status: int | None) -> Event:
+        """The event that an end with *status* is: an exit code, minus the signal's number, or unknown."""
         if self.state in {State.DRAINING, State.STOPPING, State.KILLING}:
             return Event.GONE
         if status in self.policy.permanent_exit_codes:

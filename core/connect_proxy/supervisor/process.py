@@ -8,15 +8,17 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from connect_proxy.errors import ConnectProxyError, MissingProgramError
 from connect_proxy.plugin_api import InheritedDocument
-from connect_proxy.supervisor.documents import hand_over, take_back
+from connect_proxy.supervisor.documents import HandedOver, hand_over, take_back
+from connect_proxy.supervisor.identity import end_session
 
-TRAMPOLINE = Path(__file__).with_name("death_signal.py")
+TRAMPOLINE: Final = Path(__file__).with_name("trampoline.py")
 
 
 def find_program(name: str, environment: Mapping[str, str]) -> str:
@@ -63,6 +65,7 @@ class ChildProcess:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
         self.pid = process.pid
+        self._left: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         return f"<ChildProcess {self.pid}>"
@@ -83,11 +86,21 @@ class ChildProcess:
         finally:
             loop.remove_reader(descriptor)
             os.close(descriptor)
+        # Before it is reaped: until then nobody else can have its pid, and so its session's number.
+        self._left = end_session(self.pid)
         return self._process.wait()
 
     def signal(self, number: int) -> None:
         """Send a signal; nothing happens if it has ended (Popen knows, so no stranger can be hit)."""
         self._process.send_signal(number)
+
+    def end_session(self) -> tuple[int, ...]:
+        """What it left in its session got SIGKILL when it ended; the pids."""
+        return self._left
+
+    def reap(self) -> int:
+        """Wait for its end right here. For one that is about to end."""
+        return self._process.wait()
 
     def kill_group(self) -> None:
         """SIGKILL for it and for whatever it started in its session."""
@@ -95,32 +108,74 @@ class ChildProcess:
             os.killpg(self.pid, signal.SIGKILL)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spawning:
+    """How a child is started. The defaults are a foreground child's."""
+
+    dies_with_us: bool = False
+    """Where the system can do it, the child gets SIGTERM when this process dies, however it dies."""
+    stdout: int | None = None
+    """Descriptor for its standard output; None: ours."""
+    stderr: int | None = None
+    stdin: int | None = None
+    before_exec: Callable[[int], None] | None = None
+    """Called with the pid before the program runs: what it writes down is there before the program is."""
+
+
+FOREGROUND: Final = Spawning(dies_with_us=True)
+
+
 def spawn(
     argv: Sequence[str],
     env: Mapping[str, str],
     documents: Sequence[InheritedDocument],
-    *,
-    dies_with_us: bool,
+    how: Spawning = FOREGROUND,
 ) -> ChildProcess:
-    """Start a child that inherits our standard streams. Raises MissingProgramError.
-
-    ``dies_with_us``: where the system can do it, the child gets SIGTERM when this process dies, however
-    it dies.
-    """
+    """Start a child in a session of its own. Raises MissingProgramError, or what ``before_exec`` raises."""
     path = find_program(argv[0], env)
     handed = hand_over(argv, documents)
-    command = [path, *handed.argv[1:]]
-    if dies_with_us and sys.platform == "linux":
-        parent, number = str(os.getpid()), str(int(signal.SIGTERM))
-        command = [sys.executable, "-I", "-S", str(TRAMPOLINE), parent, number, path, *handed.argv]
+    gate = os.pipe2(os.O_CLOEXEC) if how.before_exec else None
     try:
-        process = subprocess.Popen(
-            command, env=dict(env), pass_fds=handed.descriptors, start_new_session=True
-        )
+        process = _popen(path, handed, env, how, gate[0] if gate else None)
     except OSError as exc:
+        if gate:
+            os.close(gate[1])
         message = f"cannot start {path!r}: {exc.strerror}"
         raise ConnectProxyError(message) from exc
     finally:
-        for descriptor in handed.descriptors:
+        for descriptor in (*handed.descriptors, *(gate or ())[:1]):
             os.close(descriptor)
-    return ChildProcess(process)
+    child = ChildProcess(process)
+    if gate and how.before_exec:
+        _open_gate(child, gate[1], how.before_exec)
+    return child
+
+
+def _popen(
+    path: str, handed: HandedOver, env: Mapping[str, str], how: Spawning, gate: int | None
+) -> subprocess.Popen[bytes]:
+    number = int(signal.SIGTERM) if how.dies_with_us and sys.platform == "linux" else 0
+    words = [str(os.getpid()), str(number), str(-1 if gate is None else gate), path, *handed.argv]
+    needs_trampoline = number or gate is not None
+    command = [sys.executable, "-I", "-S", str(TRAMPOLINE), *words] if needs_trampoline else handed.argv
+    return subprocess.Popen(
+        command,
+        executable=None if needs_trampoline else path,
+        env=dict(env),
+        pass_fds=handed.descriptors if gate is None else (*handed.descriptors, gate),
+        stdin=how.stdin,
+        stdout=how.stdout,
+        stderr=how.stderr,
+        start_new_session=True,
+    )
+
+
+def _open_gate(child: ChildProcess, gate: int, before_exec: Callable[[int], None]) -> None:
+    try:
+        before_exec(child.pid)
+    except BaseException:
+        os.close(gate)  # it ends without having run the program
+        child.reap()
+        raise
+    os.write(gate, b"\n")
+    os.close(gate)

@@ -32,6 +32,8 @@ class Event(Enum):
 
     START = "start"
     """It is wanted."""
+    ADOPTED = "adopted"
+    """It runs already, started by an agent before us."""
     READY = "ready"
     """Traffic can flow."""
     ENDED_WELL = "ended well"
@@ -61,7 +63,12 @@ _ALIVE_END: Final = {
 }
 
 TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
-    State.STOPPED: {Event.START: State.STARTING, Event.STOP: State.STOPPED, Event.STOP_NOW: State.STOPPED},
+    State.STOPPED: {
+        Event.START: State.STARTING,
+        Event.ADOPTED: State.RUNNING,
+        Event.STOP: State.STOPPED,
+        Event.STOP_NOW: State.STOPPED,
+    },
     State.STARTING: {
         Event.READY: State.RUNNING,
         Event.STOP: State.STOPPING,

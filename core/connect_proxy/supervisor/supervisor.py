@@ -29,14 +29,17 @@ class Process(Protocol):
 
     pid: int
 
-    async def wait(self) -> int:
-        """Its end: exit code, or minus the signal's number."""
+    async def wait(self) -> int | None:
+        """Its end: exit code, or minus the signal's number; None where that cannot be known."""
 
     def signal(self, number: int) -> None:
         """Send a signal."""
 
     def kill_group(self) -> None:
         """SIGKILL for it and its session."""
+
+    def end_session(self) -> tuple[int, ...]:
+        """SIGKILL for what an ended process left in its session; the pids."""
 
 
 class Supervisor:
@@ -50,6 +53,7 @@ class Supervisor:
         supervise: Callable[[Process], Supervision],
         policy: Callable[[Supervision | None], RestartPolicy],
         on_state: Callable[[State], None] = lambda _state: None,
+        adopted: Process | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = name
@@ -59,11 +63,12 @@ class Supervisor:
         self._on_state = on_state
         self._clock = clock
         self._machine = ProcessMachine(policy=policy(None), chance=random.random)
-        self._process: Process | None = None
+        self._process: Process | None = adopted
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
         self.supervision: Supervision | None = None
         self.last_status: int | None = None
+        self._left = False
 
     def __repr__(self) -> str:
         return f"<Supervisor {self._name} {self.state.value}>"
@@ -85,7 +90,10 @@ class Supervisor:
 
     async def run(self) -> int:
         """Start it and stay with it; its last exit status once it is to stay ended."""
-        self._feed(Event.START)
+        if self._process is None:
+            self._feed(Event.START)
+        else:
+            self._adopt(self._process)
         try:
             await self._ended.wait()
         finally:
@@ -146,21 +154,32 @@ class Supervisor:
         self._keep(self._watch(self._process))
         self._keep(self._await_ready(self._process, self.supervision))
 
+    def _adopt(self, process: Process) -> None:
+        self.supervision = self._supervise(process)
+        self._machine.policy = self._policy(self.supervision)
+        self._keep(self._watch(process))
+        self._feed(Event.ADOPTED)
+
+    def leave(self) -> None:
+        """End the supervision and leave the process running: :meth:`run` returns, nothing is signalled."""
+        self._left = True
+        self._ended.set()
+
     async def _watch(self, process: Process) -> None:
         status = await process.wait()
         self.last_status = status
-        asked_for = self._machine.ended(status) is Event.GONE
-        words = describe_status(status)
-        more = (
-            self.supervision.explain_exit(status)
-            if self.supervision and self.supervision.explain_exit
-            else ""
-        )
-        level = logging.INFO if asked_for or status == 0 else logging.ERROR
-        log.log(
-            level, "%s: pid %d ended: %s%s", self._name, process.pid, words, f" ({more})" if more else ""
-        )
-        self._feed(self._machine.ended(status))
+        if left := process.end_session():
+            what = "has double-forked" if status == 0 else "left processes behind"
+            log.error("%s: pid %d %s; ended %s of its session", self._name, process.pid, what, _pids(left))
+        event = self._machine.ended(status)
+        level = logging.INFO if event is Event.GONE or status == 0 else logging.ERROR
+        log.log(level, "%s: pid %d ended: %s", self._name, process.pid, self._in_words(status))
+        self._feed(event)
+
+    def _in_words(self, status: int | None) -> str:
+        words, explain = describe_status(status), self.supervision and self.supervision.explain_exit
+        more = explain(status) if explain and status is not None else ""
+        return f"{words} ({more})" if more else words
 
     async def _await_ready(self, process: Process, supervision: Supervision) -> None:
         if supervision.is_ready is None:
@@ -218,13 +237,15 @@ class Supervisor:
         for task in tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        if self._process and self.state in ALIVE_STATES:
+        if self._process and self.state in ALIVE_STATES and not self._left:
             self._process.kill_group()
             await self._process.wait()
 
 
-def describe_status(status: int) -> str:
+def describe_status(status: int | None) -> str:
     """An exit status in words: ``exit code 3``, ``killed by SIGKILL``."""
+    if status is None:
+        return "its exit code is not known, since an agent before this one started it"
     if status >= 0:
         return f"exit code {status}"
     try:
@@ -235,3 +256,7 @@ def describe_status(status: int) -> str:
 
 def _stop_words(supervision: Supervision) -> tuple[float, str]:
     return supervision.stop_timeout_s, signal.Signals(supervision.stop_signal).name
+
+
+def _pids(pids: tuple[int, ...]) -> str:
+    return "pid " + ", ".join(str(pid) for pid in pids)

@@ -12,7 +12,7 @@ import pytest
 
 from connect_proxy.errors import MissingProgramError
 from connect_proxy.plugin_api import InheritedDocument
-from connect_proxy.supervisor.process import find_program, spawn
+from connect_proxy.supervisor.process import Spawning, find_program, spawn
 from support.processes import wait_until
 
 ENV = {"PATH": os.environ["PATH"]}
@@ -41,14 +41,14 @@ def test_a_file_that_cannot_be_executed_is_told_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dies_with_us", [True, False])
 def test_the_exit_code_comes_back(dies_with_us: bool) -> None:
     async def run() -> int:
-        return await spawn(["sh", "-c", "exit 7"], ENV, (), dies_with_us=dies_with_us).wait()
+        return await spawn(["sh", "-c", "exit 7"], ENV, (), Spawning(dies_with_us=dies_with_us)).wait()
 
     assert asyncio.run(run()) == 7
 
 
 def test_an_end_by_signal_is_negative() -> None:
     async def run() -> int:
-        child = spawn(["sleep", "60"], ENV, (), dies_with_us=False)
+        child = spawn(["sleep", "60"], ENV, (), Spawning())
         child.signal(signal.SIGTERM)
         return await child.wait()
 
@@ -69,7 +69,7 @@ def test_a_child_has_just_its_own_environment_argv_and_documents(
     variables = {"PATH": os.environ["PATH"], "LC_ALL": "C", "ONLY": "this"}
 
     async def run() -> int:
-        return await spawn(argv, variables, [document], dies_with_us=dies_with_us).wait()
+        return await spawn(argv, variables, [document], Spawning(dies_with_us=dies_with_us)).wait()
 
     assert asyncio.run(run()) == 0
     assert json.loads(record.read_text()) == ["hello", ["-l", "debug", "a b"], ["LC_ALL", "ONLY", "PATH"]]
@@ -77,7 +77,7 @@ def test_a_child_has_just_its_own_environment_argv_and_documents(
 
 def test_a_child_is_in_a_session_of_its_own_and_its_group_can_be_killed() -> None:
     async def run() -> int:
-        child = spawn(["sh", "-c", "sleep 60 & wait"], ENV, (), dies_with_us=False)
+        child = spawn(["sh", "-c", "sleep 60 & wait"], ENV, (), Spawning())
         assert os.getsid(child.pid) == child.pid
         child.kill_group()
         child.kill_group()
@@ -91,8 +91,8 @@ def test_a_child_ends_when_its_starter_is_killed(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     code = f"""
 import os
-from connect_proxy.supervisor.process import spawn
-child = spawn(["sleep", "60"], {{"PATH": os.environ["PATH"]}}, (), dies_with_us=True)
+from connect_proxy.supervisor.process import Spawning, spawn
+child = spawn(["sleep", "60"], {{"PATH": os.environ["PATH"]}}, ())
 open({str(pid_file)!r} + ".new", "w").write(str(child.pid))
 os.rename({str(pid_file)!r} + ".new", {str(pid_file)!r})
 child._process.wait()

@@ -11,7 +11,7 @@ import pytest
 from connect_proxy.plugin_api import Supervision
 from connect_proxy.supervisor.backoff import Backoff
 from connect_proxy.supervisor.machine import RestartPolicy
-from connect_proxy.supervisor.process import spawn
+from connect_proxy.supervisor.process import Spawning, spawn
 from connect_proxy.supervisor.states import State
 from connect_proxy.supervisor.supervisor import Process, Supervisor, describe_status
 
@@ -20,7 +20,7 @@ FAST = Backoff(free_starts=1000, base_s=0.01, cap_s=0.02)
 
 
 def sh(script: str) -> Callable[[], Process]:
-    return lambda: spawn(["sh", "-c", script], ENV, (), dies_with_us=False)
+    return lambda: spawn(["sh", "-c", script], ENV, (), Spawning())
 
 
 def supervised(

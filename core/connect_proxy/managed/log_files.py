@@ -1,0 +1,126 @@
+"""The proxies' own logs: straight to files, so that the agent's death loses no line.
+
+``<data_dir>/proxy/logs/<proxy id>-stdout.log`` and ``-stderr.log``, mode 0600, appended to. A file that
+grew too large or too old is rotated to ``.1``, ``.2`` … without losing a line: proxies that reopen their
+logs get a new file and are told so; for the others the head is copied and then taken out of the file in
+place (``fallocate(FALLOC_FL_COLLAPSE_RANGE)``, fallocate(2)), which the writer does not notice. Where the
+file system cannot do that the file is copied and truncated: what is written between the two is lost.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+STREAMS: Final = ("stdout", "stderr")
+FALLOC_FL_COLLAPSE_RANGE: Final = 0x08
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RotationPolicy:
+    """When a file is rotated, and how many old ones stay."""
+
+    max_bytes: int = 64 * 1024 * 1024
+    max_age_s: float = 7 * 24 * 3600.0
+    kept: int = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogFiles:
+    """The logs of one proxy."""
+
+    folder: Path
+    proxy_id: str
+
+    def path(self, stream: str) -> Path:
+        """Of ``stdout`` or ``stderr``. A slash in an id cannot leave the folder."""
+        return self.folder / f"{self.proxy_id.replace('/', '_')}-{stream}.log"
+
+    def open(self, stream: str) -> int:
+        """A descriptor to append by."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        return os.open(self.path(stream), flags, 0o600)
+
+    def remove(self) -> None:
+        """Remove all files, rotated ones too."""
+        for stream in STREAMS:
+            for path in self.folder.glob(f"{self.path(stream).name}*"):
+                path.unlink(missing_ok=True)
+
+
+def is_due(path: Path, policy: RotationPolicy, *, now: float | None = None) -> bool:
+    """Whether *path* is to be rotated. Its age counts from its last rotation, or its birth."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return False
+    if status.st_size == 0:
+        return False
+    if status.st_size >= policy.max_bytes:
+        return True
+    newest = path.with_name(f"{path.name}.1")
+    since = newest.stat().st_mtime if newest.exists() else status.st_ctime
+    return (time.time() if now is None else now) - since >= policy.max_age_s
+
+
+def rotate_by_renaming(path: Path, policy: RotationPolicy) -> None:
+    """For a writer that reopens: the file gets another name, the writer has to be told."""
+    _make_room(path, policy)
+    path.rename(path.with_name(f"{path.name}.1"))
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
+
+
+def rotate_in_place(path: Path, policy: RotationPolicy) -> bool:
+    """For a writer that keeps its descriptor. True: no line can have been lost."""
+    _make_room(path, policy)
+    copy = path.with_name(f"{path.name}.1")
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        # Whole blocks, and not up to the very end: fallocate(2) collapses nothing else.
+        block = os.fstat(descriptor).st_blksize
+        length = max(os.fstat(descriptor).st_size - 1, 0) // block * block
+        if length and _copy_and_collapse(descriptor, copy, length):
+            return True
+        with os.fdopen(os.dup(descriptor), "rb") as source, copy.open("wb") as target:
+            os.fchmod(target.fileno(), 0o600)
+            source.seek(0)
+            shutil.copyfileobj(source, target)
+        os.ftruncate(descriptor, 0)
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _copy_and_collapse(descriptor: int, copy: Path, length: int) -> bool:
+    """Copy the first *length* bytes and take them out of the file; False where it cannot collapse."""
+    with copy.open("wb") as target:
+        os.fchmod(target.fileno(), 0o600)
+        sent = 0
+        while sent < length:
+            sent += os.sendfile(target.fileno(), descriptor, sent, length - sent)
+        os.fsync(target.fileno())
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "fallocate"):
+        return False
+    offset_t = ctypes.c_int64
+    if libc.fallocate(descriptor, FALLOC_FL_COLLAPSE_RANGE, offset_t(0), offset_t(length)) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}:
+        return False  # EINVAL: a file system with units larger than its block size
+    raise OSError(code, os.strerror(code), str(copy))
+
+
+def _make_room(path: Path, policy: RotationPolicy) -> None:
+    """Push ``.1`` to ``.2`` and so on; the oldest goes."""
+    numbered = [path.with_name(f"{path.name}.{number}") for number in range(1, policy.kept + 1)]
+    numbered[-1].unlink(missing_ok=True)
+    for older, newer in zip(reversed(numbered[1:]), reversed(numbered[:-1]), strict=True):
+        if newer.exists():
+            newer.rename(older)

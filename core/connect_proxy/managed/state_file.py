@@ -1,0 +1,145 @@
+"""What the agent must know after its own end: which proxies it started, where they listen, as whom.
+
+``<data_dir>/proxy/state.json``, mode 0600, versioned, replaced atomically and fsynced. It holds no
+secret: of a token only accessor and hash.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from connect_proxy.errors import ConfigurationError, DataDirectoryLockedError
+from connect_proxy.supervisor.identity import ProcessIdentity
+
+VERSION: Final = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProxyRecord:
+    """One managed proxy as it stands on disk."""
+
+    id: str
+    service_id: str
+    service_name: str
+    backend: str
+    port: int = 0
+    fingerprint: str = ""
+    """Of what it was started with: another one means a restart is due."""
+    process: ProcessIdentity | None = None
+    held: bool = False
+    """Stopped by an operator: not to be started until told so."""
+    token_accessor: str = ""
+    token_hash: str = ""
+    """SHA-256 of the secret, hexadecimal."""
+    started_at: float = 0.0
+    """Seconds since the epoch; 0 if it does not run."""
+    restarts: int = 0
+    last_exit: int | None = None
+    """Exit code, or minus the signal's number; None: none yet, or not known."""
+    last_error: str = ""
+
+
+Records = Mapping[str, ProxyRecord]
+NO_RECORDS: Final[Records] = MappingProxyType({})
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataDirectory:
+    """The agent's folder: who holds its lock may write in it."""
+
+    path: Path
+    _lock: list[int] = field(default_factory=list, repr=False)
+
+    @property
+    def state_path(self) -> Path:
+        return self.path / "proxy" / "state.json"
+
+    @property
+    def logs_path(self) -> Path:
+        return self.path / "proxy" / "logs"
+
+    def lock(self) -> None:
+        """Make the folder and take its lock, until :meth:`unlock` or our end.
+
+        Raises DataDirectoryLockedError naming the pid of the agent that holds it.
+        """
+        self.logs_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self.path / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+            os.close(descriptor)
+            message = (
+                f"the data directory '{self.path}' is in use by the agent with pid {holder or 'unknown'};"
+                " stop it, or give another -data-dir"
+            )
+            raise DataDirectoryLockedError(message) from exc
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        self._lock.append(descriptor)
+
+    def unlock(self) -> None:
+        """Give the lock back."""
+        while self._lock:
+            os.close(self._lock.pop())
+
+    def read(self) -> Records:
+        """What was written last, if anything. Raises ConfigurationError for what is no state file."""
+        try:
+            text = self.state_path.read_text()
+        except FileNotFoundError:
+            return NO_RECORDS
+        try:
+            return decode(json.loads(text))
+        except (ValueError, KeyError, TypeError) as exc:
+            message = (
+                f"the state file '{self.state_path}' cannot be used: {exc}; proxies it named may still run:"
+                " look for them (ps), end them, then remove the file"
+            )
+            raise ConfigurationError(message) from exc
+
+    def write(self, records: Records) -> None:
+        """Put *records* on disk; they are there when this returns."""
+        temporary = self.state_path.with_name("state.json.new")
+        text = json.dumps(encode(records), indent=1, sort_keys=True) + "\n"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+        temporary.replace(self.state_path)
+        folder = os.open(self.state_path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def encode(records: Records) -> dict[str, Any]:
+    """As JSON has it."""
+    proxies = {name: dataclasses.asdict(record) for name, record in records.items()}
+    return {"version": VERSION, "proxies": proxies}
+
+
+def decode(document: Any) -> Records:
+    """The opposite of :func:`encode`. Raises ValueError, KeyError or TypeError for anything else."""
+    version = document["version"]
+    if version != VERSION:
+        message = f"it is of version {version!r}, this program knows {VERSION}"
+        raise ValueError(message)
+    records = {name: _record(fields) for name, fields in document["proxies"].items()}
+    return MappingProxyType(records)
+
+
+def _record(fields: Mapping[str, Any]) -> ProxyRecord:
+    process = fields.get("process")
+    return ProxyRecord(**{**fields, "process": ProcessIdentity(**process) if process else None})
