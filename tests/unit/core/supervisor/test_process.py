@@ -113,6 +113,45 @@ def _is_zombie(pid: int) -> bool:
         return True
 
 
+def test_what_is_written_down_at_the_gate_is_there_before_the_program_runs(
+    tmp_path: Path,
+) -> None:
+    note, seen = tmp_path / "note", tmp_path / "seen"
+
+    async def run() -> int:
+        def write_down(pid: int) -> None:
+            note.write_text(str(pid))
+
+        script = f"cp {note} {seen}; echo $$ >> {seen}"
+        child = spawn(["sh", "-c", script], ENV, (), Spawning(before_exec=write_down))
+        return await child.wait()
+
+    assert asyncio.run(run()) == 0
+    pid = note.read_text()
+    assert seen.read_text() == f"{pid}{pid}\n"
+
+
+def test_a_program_does_not_run_when_its_pid_could_not_be_written_down(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+
+    def full(_pid: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        spawn(["touch", str(ran)], ENV, (), Spawning(before_exec=full))
+    assert not ran.exists()
+
+
+def test_what_a_program_left_in_its_session_is_ended_with_it() -> None:
+    async def run() -> tuple[int, tuple[int, ...]]:
+        child = spawn(["sh", "-c", "sleep 60 & exit 0"], ENV, (), Spawning())
+        return await child.wait(), child.end_session()
+
+    status, left = asyncio.run(run())
+    assert status == 0
+    assert len(left) == 1
+
+
 def test_becoming_a_program_gives_it_default_signals_and_the_document(tmp_path: Path) -> None:
     code = """
 import os

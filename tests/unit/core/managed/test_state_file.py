@@ -1,0 +1,86 @@
+"""What outlives the agent."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connect_proxy.errors import ConfigurationError, DataDirectoryLockedError
+from connect_proxy.managed.state_file import DataDirectory, ProxyRecord, decode, encode
+from connect_proxy.supervisor.identity import ProcessIdentity
+
+IDENTITY = ProcessIdentity(boot_id="b", pid=7, start_time=9)
+RECORD = ProxyRecord(
+    id="web-proxy", service_id="web", service_name="web", backend="builtin", process=IDENTITY
+)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> DataDirectory:
+    folder = DataDirectory(path=tmp_path / "data")
+    folder.lock()
+    return folder
+
+
+def test_what_was_written_is_read(directory: DataDirectory) -> None:
+    assert directory.read() == {}
+    directory.write({"web-proxy": RECORD})
+    assert directory.read() == {"web-proxy": RECORD}
+
+
+def test_the_file_is_for_its_owner_alone_and_no_other_is_left(directory: DataDirectory) -> None:
+    directory.write({"web-proxy": RECORD})
+    assert stat.S_IMODE(directory.state_path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(directory.logs_path.stat().st_mode) == 0o700
+    assert [path.name for path in directory.state_path.parent.iterdir() if path.is_file()] == ["state.json"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 1}', '{"version": 2, "proxies": {}}'])
+def test_a_file_that_cannot_be_used_is_refused_with_what_to_do(directory: DataDirectory, text: str) -> None:
+    directory.state_path.write_text(text)
+    with pytest.raises(ConfigurationError, match=r"state\.json.*may still run.*remove the file"):
+        directory.read()
+
+
+def test_a_second_agent_is_refused_naming_the_pid_of_the_first(directory: DataDirectory) -> None:
+    with pytest.raises(DataDirectoryLockedError, match=rf"agent with pid {os.getpid()};"):
+        DataDirectory(path=directory.path).lock()
+
+
+def test_the_lock_ends_with_its_holder(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from connect_proxy.managed.state_file import DataDirectory;"
+        "DataDirectory(path=Path(sys.argv[1])).lock()"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    directory = DataDirectory(path=tmp_path)
+    directory.lock()
+    directory.unlock()
+    DataDirectory(path=tmp_path).lock()
+
+
+@given(
+    records=st.lists(
+        st.builds(
+            ProxyRecord,
+            id=st.text(min_size=1),
+            service_id=st.text(),
+            service_name=st.text(),
+            backend=st.text(),
+            port=st.integers(0, 65535),
+            process=st.none()
+            | st.builds(ProcessIdentity, boot_id=st.text(), pid=st.integers(1), start_time=st.integers(0)),
+            held=st.booleans(),
+            last_exit=st.none() | st.integers(-64, 255),
+        )
+    )
+)
+def test_every_record_survives_the_file(records: list[ProxyRecord]) -> None:
+    wanted = {record.id: record for record in records}
+    assert decode(json.loads(json.dumps(encode(wanted)))) == wanted
