@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import httpx
-
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.blocking_query import client_timeout_s
 from connect_proxy.consul.failures import hung_up, told, unreachable
+from connect_proxy.consul.http_library import httpx
 from connect_proxy.consul.request import AgentRequest
 from connect_proxy.consul.tls import agent_tls_context
 from connect_proxy.errors import (
