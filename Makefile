@@ -27,7 +27,7 @@ WHEEL := .venv-wheel/bin
 # $(call need,PROGRAM,INSTALL LINE): stop, naming the missing program, before anything is done.
 need = command -v $(1) >/dev/null || { echo "make $@: $(1) is missing: $(2)" >&2; exit 1; }
 
-.PHONY: help demo test lint unit contract integration bench docs parts clean python
+.PHONY: help demo test lint unit contract integration matrix bench docs parts clean python
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -57,6 +57,10 @@ contract: parts .venv-wheel/.ready ## the same cases on the embedded agent and o
 integration: TESTS := tests/integration
 integration: parts .venv-wheel/.ready ## real Envoy, real Consul, real processes
 	$(WHEEL)/python -m pytest -n $(PYTEST_WORKERS) --durations=15 $(PYTEST_ARGS) $(TESTS)
+
+matrix: parts .venv-wheel/.ready ## the Envoy tests with every Envoy from 1.36 to 1.40
+	@$(DEV)/python tests/support/real_parts.py envoy 1.37 envoy 1.38 envoy 1.39
+	CONNECT_PROXY_ALL_ENVOYS=1 $(WHEEL)/python -m pytest -n $(PYTEST_WORKERS) $(PYTEST_ARGS) tests/integration -k envoy
 
 bench: parts .venv/.ready ## the built-in proxy beside Consul's and Envoy; writes docs/performance.md
 	@$(call need,wrk,sudo apt-get install wrk)

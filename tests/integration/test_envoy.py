@@ -13,7 +13,7 @@ from support.embedded_agent import EmbeddedAgent, connect_proxy_program
 from support.ports import free_port
 from support.processes import Program, wait_until
 from support.real_consul import RealConsul
-from support.real_parts import ENVOY_VERSIONS, envoy_binary
+from support.real_parts import envoy_binary, envoys_under_test
 from support.sidecars import register_pair, start_sidecar, wait_ready
 
 pytestmark = pytest.mark.integration
@@ -151,7 +151,7 @@ def test_auto_chooses_what_works_and_says_why(agent: AgentUnderTest, tmp_path: P
         sidecar.wait_for_output("all dependencies initialized. starting workers")
 
 
-@pytest.mark.parametrize("version", [ENVOY_VERSIONS[0], ENVOY_VERSIONS[-1]])
+@pytest.mark.parametrize("version", envoys_under_test())
 def test_the_oldest_and_the_newest_envoy_carry_traffic(
     embedded_agent: EmbeddedAgent, version: str, tmp_path: Path
 ) -> None:

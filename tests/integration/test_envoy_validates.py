@@ -19,11 +19,11 @@ from support.envoy_context import context, facts
 from support.envoy_snapshot import snapshot
 from support.golden import FOLDER
 from support.mesh_ca import MeshCa
-from support.real_parts import envoy_binary
+from support.real_parts import envoy_binary, envoys_under_test
 
 pytestmark = pytest.mark.integration
 
-VERSIONS = ("1.36", "1.40")
+VERSIONS = envoys_under_test()
 BOOTSTRAPS = sorted(
     path.name.removesuffix(".json")
     for path in (FOLDER / "envoy/bootstrap").glob("*.json")

@@ -16,12 +16,13 @@ from connect_proxy_envoy.address import PipeAddress
 from connect_proxy_envoy.admin_client import AdminClient
 from support.agents import AgentUnderTest, client_environment
 from support.applications import ask, echo_server, greeting_server
+from support.consul_api import ConsulApi
 from support.embedded_agent import EmbeddedAgent, connect_proxy_program
 from support.mesh_ca import MeshCa
 from support.ports import free_port
 from support.processes import Program, wait_until
 from support.real_consul import RealConsul
-from support.real_parts import envoy_binary
+from support.real_parts import envoy_binary, envoys_under_test
 from support.repeated_calls import calling
 from support.sidecars import register_pair
 
@@ -50,7 +51,7 @@ def _wait_ready(program: Program, folder: Path, service: str) -> None:
     program.wait_for(_client(folder, service).is_ready, f"the Envoy of {service} is ready")
 
 
-@pytest.mark.parametrize("version", ["1.36", "1.40"])
+@pytest.mark.parametrize("version", envoys_under_test())
 def test_an_envoy_of_today_just_works_on_an_old_consul(
     real_consul: RealConsul, tmp_path: Path, version: str
 ) -> None:
@@ -65,6 +66,21 @@ def test_an_envoy_of_today_just_works_on_an_old_consul(
             _wait_ready(api_sidecar, tmp_path, "api")
             wait_until(lambda: ask(upstream, b"hello") == b"hello", "the first call")
             assert "xDS by connect-proxy: Consul 1.8.7 is not known to serve xDS v3" in web_sidecar.stderr
+
+
+def test_neither_token_nor_key_can_be_read_from_envoys_admin_api(
+    real_consul: RealConsul, tmp_path: Path
+) -> None:
+    token = "5ec2e700-0000-4000-8000-000000000000"
+    real_consul.api.register({"Name": "web", "Port": 1, "Connect": {"SidecarService": {}}})
+    with _envoy(real_consul, "web", tmp_path, CONSUL_HTTP_TOKEN=token) as sidecar:
+        _wait_ready(sidecar, tmp_path, "web")
+        admin = ConsulApi(address=f"unix://{_admin(tmp_path, 'web')}")
+        for path in ("/config_dump", "/server_info", "/certs", "/clusters", "/listeners"):
+            shown = admin.get(path).text
+            assert shown
+            assert token not in shown
+            assert "PRIVATE KEY" not in shown
 
 
 def test_the_embedded_agents_xds_drives_an_envoy_that_runs_alone(
@@ -192,7 +208,7 @@ def test_a_certificate_of_another_mesh_is_refused(real_consul: RealConsul, tmp_p
             assert web.accepted == 0
 
 
-@pytest.mark.parametrize("version", ["1.36", "1.40"])
+@pytest.mark.parametrize("version", envoys_under_test())
 def test_a_denied_caller_does_not_hear_an_application_that_speaks_first(
     real_consul: RealConsul, tmp_path: Path, version: str
 ) -> None:

@@ -53,6 +53,12 @@ class RealPartMissingError(Exception):
     """A real program cannot be had on this machine; the message says what to do about it."""
 
 
+def envoys_under_test() -> tuple[str, ...]:
+    """The oldest and the newest; all of them with ``CONNECT_PROXY_ALL_ENVOYS`` (``make matrix``)."""
+    every = bool(os.environ.get("CONNECT_PROXY_ALL_ENVOYS"))
+    return ENVOY_VERSIONS if every else (ENVOY_VERSIONS[0], ENVOY_VERSIONS[-1])
+
+
 def parts_folder() -> Path:
     """Where fetched programs are kept."""
     named = os.environ.get("CONNECT_PROXY_PARTS")
