@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from connect_proxy_builtin import messages
+from connect_proxy_builtin.access_log import AccessLog
 from connect_proxy_builtin.listeners import PUBLIC, Listeners, wanted_listeners
 from connect_proxy_builtin.log_lines import ThinnedLog
 from connect_proxy_builtin.mailbox import Mailbox
@@ -39,6 +40,7 @@ class DataPlane:
         self._asked, self._failed = asked, failed
         self._news: Mailbox[tuple[int, News]] = Mailbox()
         self._lines = ThinnedLog()
+        self.access_log = AccessLog()
         self._reports: dict[int, messages.Report] = {}
         self._reported: set[int] = set()
         """Who has reported since it was last asked for."""
@@ -91,6 +93,9 @@ class DataPlane:
         for upstream in policy.upstreams:
             if old.pop(upstream.id, None) != upstream:
                 self.post(messages.UseUpstream(policy=upstream))
+        if before is None or before.access_log != policy.access_log:
+            self.access_log.use(policy.access_log)
+            self.post(messages.TellClosed(wanted=bool(policy.access_log)))
         self._policy = policy
         wanted = wanted_listeners(policy)
         if self._draining:
@@ -126,6 +131,7 @@ class DataPlane:
         asyncio.get_running_loop().remove_reader(self._news.fileno())
         self._on_news()
         self._news.close()
+        self.access_log.close()
 
     # ------------------------------------------------------------ what workers say
 
@@ -136,6 +142,8 @@ class DataPlane:
                     self._asked(news)
                 case messages.Say():
                     self._lines.say(news)
+                case messages.Closed():
+                    self.access_log.write(news)
                 case messages.Report():
                     self._note_report(number, news)
                 case messages.Drained():

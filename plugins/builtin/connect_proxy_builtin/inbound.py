@@ -6,15 +6,16 @@ import logging
 import socket
 import ssl
 from collections.abc import Iterator
+from typing import Final
 
 from connect_proxy.errors import PeerRefusedError
 from connect_proxy_builtin import proxy_protocol
 from connect_proxy_builtin.client_hello import offers_session
 from connect_proxy_builtin.connection_states import INBOUND, Event, State, after
 from connect_proxy_builtin.dialling import dial
-from connect_proxy_builtin.messages import AuthorizeSource, Decide, Say
+from connect_proxy_builtin.messages import AuthorizeSource, Closed, Decide, Say
 from connect_proxy_builtin.peer_identity import PeerIdentity
-from connect_proxy_builtin.policy import InboundPolicy
+from connect_proxy_builtin.policy import InboundPolicy, SocketAddress
 from connect_proxy_builtin.poller import IN, OUT
 from connect_proxy_builtin.relay import Relay
 from connect_proxy_builtin.socket_errors import cause, pending_error
@@ -23,15 +24,20 @@ from connect_proxy_builtin.tls_channel import TlsChannel, receive
 from connect_proxy_builtin.tls_engine import Generation
 from connect_proxy_builtin.worker_state import Source, WorkerState
 
+TCP_CHECK: Final = "tcp_check"
+"""Came and went without a byte: a health check, not worth a line in any log."""
+
 
 class Inbound:
     """One accepted connection of the public listener."""
 
     __slots__ = (
         "_app",
+        "_began",
         "_channel",
         "_peer",
         "_policy",
+        "_reason",
         "_relay",
         "_sock",
         "_source",
@@ -46,6 +52,8 @@ class Inbound:
     ) -> None:
         self._world, self._sock, self._tls, self._policy = world, sock, tls, policy
         self._state = State.WAITING
+        self._began = world.reactor.now
+        self._reason = "ended"
         self._channel: TlsChannel | None = None
         self._app: socket.socket | None = None
         self._relay: Relay | None = None
@@ -98,13 +106,13 @@ class Inbound:
     def _caller_left(self) -> None:
         if self._state is State.WAITING:
             # A TCP health check, or a port scan: it proved nothing and failed nothing.
-            self._close("tcp_check")
+            self._close(TCP_CHECK)
         else:
             self._refuse("handshake_failed", "the caller left during the handshake")
 
     def _handshake_failed(self, exc: OSError) -> None:
         if self._state is State.WAITING and not isinstance(exc, ssl.SSLError):
-            self._close("tcp_check")
+            self._close(TCP_CHECK)
         else:
             self._refuse("handshake_failed", cause(exc))
 
@@ -226,6 +234,7 @@ class Inbound:
         if self._state is State.CLOSED:
             return
         self._world.counters[f"inbound_refused.{kind}"] += 1
+        self._reason = kind
         if self._relay is not None:
             self._relay.abort(kind)
             return
@@ -241,6 +250,7 @@ class Inbound:
         for name, count in self.moved():
             counters[name] += count
         counters["inbound_ended" if not reason else "inbound_cut"] += 1
+        self._reason = reason or self._reason
         self._over()
 
     def moved(self) -> Iterator[tuple[str, int]]:
@@ -255,7 +265,27 @@ class Inbound:
             self._timer.cancel()
         if self._source is not None:
             self._source.connections.discard(self)
+        if self._world.tell_closed and self._reason != TCP_CHECK:
+            self._world.tell(self._closed())
         self._relay = None
         self._world.open.discard(self)
         self._world.counters["inbound_open"] -= 1
         self._world.changed()
+
+    def _closed(self) -> Closed:
+        """For the access log."""
+        try:
+            host, port = self._sock.getpeername()[:2]
+        except OSError:  # reset: the kernel has forgotten
+            host, port = "", 0
+        return Closed(
+            direction="inbound",
+            source=self._peer.uri if self._peer else "",
+            destination=self._world.identity,
+            upstream="",
+            peer=str(SocketAddress(host=host, port=port)) if host else "",
+            received=self._relay.to_app if self._relay else 0,
+            sent=self._relay.from_app if self._relay else 0,
+            seconds=round(self._world.reactor.now - self._began, 3),
+            reason=self._reason,
+        )

@@ -79,6 +79,13 @@ class Decide:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TellClosed:
+    """Whether to send a :class:`Closed` for each connection that ends."""
+
+    wanted: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AskReport:
     """Send a :class:`Report` now."""
 
@@ -122,6 +129,28 @@ class Drained:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Closed:
+    """A connection has ended: a line of the access log."""
+
+    direction: str
+    """``inbound`` or ``outbound``."""
+    source: str
+    """The caller's SPIFFE URI; inbound and unknown: empty. Outbound: our own."""
+    destination: str
+    """Inbound: our own SPIFFE URI. Outbound: the one that the instance had to prove."""
+    upstream: str
+    """Its id; empty for inbound."""
+    peer: str
+    """The caller's or the instance's address."""
+    received: int
+    """Bytes from the mesh."""
+    sent: int
+    seconds: float
+    reason: str
+    """``ended`` after an orderly end of both directions."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Ended:
     """The worker is over; ``failure`` is empty after :class:`Stop`."""
 
@@ -147,8 +176,9 @@ Order = (
     | CloseListener
     | ForgetDecisions
     | Decide
+    | TellClosed
     | AskReport
     | Drain
     | Stop
 )
-News = AuthorizeSource | Say | Drained | Ended | Report
+News = AuthorizeSource | Say | Drained | Closed | Ended | Report

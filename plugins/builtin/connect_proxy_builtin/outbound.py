@@ -11,7 +11,7 @@ from connect_proxy.errors import PeerRefusedError
 from connect_proxy_builtin.balancer import Instance
 from connect_proxy_builtin.connection_states import OUTBOUND, Event, State, after
 from connect_proxy_builtin.dialling import dial
-from connect_proxy_builtin.messages import Say
+from connect_proxy_builtin.messages import Closed, Say
 from connect_proxy_builtin.policy import SocketAddress
 from connect_proxy_builtin.poller import IN, OUT
 from connect_proxy_builtin.relay import Relay
@@ -29,9 +29,11 @@ class Outbound:
 
     __slots__ = (
         "_app",
+        "_began",
         "_channel",
         "_instance",
         "_peer_sock",
+        "_reason",
         "_relay",
         "_resuming",
         "_state",
@@ -47,6 +49,8 @@ class Outbound:
     ) -> None:
         self._world, self._app, self._tls, self._upstream = world, app, tls, upstream
         self._state = State.CHOOSING
+        self._began = world.reactor.now
+        self._reason = "ended"
         self._tried: list[Instance] = []
         self._instance: Instance | None = None
         self._peer_sock: socket.socket | None = None
@@ -184,6 +188,7 @@ class Outbound:
 
     def _on_app(self, _mask: int) -> None:
         """Only errors and hang-ups are watched for: the application gave up waiting."""
+        self._reason = "application_left"
         self._world.counters["outbound_refused.application_left"] += 1
         self._release()
         self._over()
@@ -220,6 +225,7 @@ class Outbound:
         text = f"upstream {self._upstream.policy.id!r}: closed the application's connection: {why}"
         self._world.tell(Say(level=logging.ERROR, text=text, kind=f"{kind} {self._upstream.policy.id}"))
         self._world.counters[f"outbound_refused.{kind}"] += 1
+        self._reason = kind
         self._over()
 
     def abort(self, reason: str) -> None:
@@ -230,6 +236,7 @@ class Outbound:
             self._relay.abort(reason)
             return
         self._world.counters[f"outbound_refused.{reason}"] += 1
+        self._reason = reason
         self._release()
         self._over()
 
@@ -239,6 +246,7 @@ class Outbound:
         for name, count in self.moved():
             counters[name] += count
         counters["outbound_ended" if not reason else "outbound_cut"] += 1
+        self._reason = reason or self._reason
         self._release()
         self._over()
 
@@ -252,8 +260,25 @@ class Outbound:
         self._state = after(OUTBOUND, self._state, Event.CLOSE)
         if self._relay is None:
             self._world.reactor.dispose(self._app)
+        if self._world.tell_closed:
+            self._world.tell(self._closed())
         self._relay = None
         self._upstream.open -= 1
         self._world.open.discard(self)
         self._world.counters["outbound_open"] -= 1
         self._world.changed()
+
+    def _closed(self) -> Closed:
+        """For the access log."""
+        target = self._tried[-1].target if self._tried else None
+        return Closed(
+            direction="outbound",
+            source=self._world.identity,
+            destination=target.expected_uri if target else "",
+            upstream=self._upstream.policy.id,
+            peer=str(target) if target else "",
+            received=self._relay.to_app if self._relay else 0,
+            sent=self._relay.from_app if self._relay else 0,
+            seconds=round(self._world.reactor.now - self._began, 3),
+            reason=self._reason,
+        )

@@ -61,6 +61,9 @@ def supervise(context: ProxyContext, process: ProxyProcess) -> Supervision:
     async def status() -> Mapping[str, Any]:
         return await proxy.fresh_status()
 
+    async def reopen_logs() -> None:
+        proxy.reopen_logs()
+
     async def set_log_level(level: str) -> None:
         proxy.set_log_level(level)
 
@@ -69,5 +72,6 @@ def supervise(context: ProxyContext, process: ProxyProcess) -> Supervision:
         drain=proxy.drain,
         drain_timeout_s=context.option("drain-time"),
         status=status,
+        reopen_logs=reopen_logs,
         set_log_level=set_log_level,
     )

@@ -7,7 +7,7 @@ the keys and defaults of Consul's built-in proxy (``connect/proxy/config.go``).
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -132,6 +132,8 @@ class PlanePolicy:
     inbound: InboundPolicy
     upstreams: tuple[UpstreamPolicy, ...]
     tls: TlsMaterial
+    access_log: str = ""
+    """A path, or ``stderr``; empty: none."""
 
 
 def plane_policy(snapshot: ProxySnapshot) -> PlanePolicy:
@@ -150,6 +152,7 @@ def plane_policy(snapshot: ProxySnapshot) -> PlanePolicy:
             for upstream in registration.upstreams
         ),
         tls=tls_material(snapshot.leaf, snapshot.roots),
+        access_log=access_log(registration),
     )
 
 
@@ -185,6 +188,11 @@ def inbound_policy(registration: Registration) -> InboundPolicy:
             max_connections=config_values.count(config, "max_inbound_connections", where=where),
         ),
     )
+
+
+def access_log(registration: Registration) -> str:
+    """Where a line for each ended connection goes (``access_log``)."""
+    return config_values.text(registration.config, "access_log", where=f"proxy {registration.id!r}")
 
 
 def status_address(registration: Registration) -> SocketAddress | None:
@@ -280,18 +288,3 @@ def tls_material(leaf: Leaf, roots: Roots) -> TlsMaterial:
         valid_after=leaf.valid_after.timestamp(),
         valid_before=leaf.valid_before.timestamp(),
     )
-
-
-def exposures(policy: PlanePolicy) -> Iterator[str]:
-    """What a warning must say: whoever reaches these addresses speaks, or is spoken to, as the service."""
-    for upstream in policy.upstreams:
-        if not upstream.listen.is_loopback:
-            yield (
-                f"upstream {upstream.id!r} listens on {upstream.listen}, which is not loopback: "
-                f"whoever reaches that port calls it as service {policy.inbound.service!r}"
-            )
-    if policy.public is not None and not policy.inbound.application.is_loopback:
-        yield (
-            f"the application is at {policy.inbound.application}, which is not loopback: "
-            "it can be reached there without the mesh, and what is sent to it is not encrypted"
-        )

@@ -16,11 +16,12 @@ from connect_proxy_builtin import config_values
 from connect_proxy_builtin.authorizer import Authorizer
 from connect_proxy_builtin.data_plane import DataPlane
 from connect_proxy_builtin.descriptor_limit import raise_descriptor_limit
+from connect_proxy_builtin.exposures import exposures
 from connect_proxy_builtin.leaf_clock import LeafClock
 from connect_proxy_builtin.listeners import PUBLIC
 from connect_proxy_builtin.messages import AuthorizeSource
 from connect_proxy_builtin.names import Names, names_in
-from connect_proxy_builtin.policy import PlanePolicy, exposures, plane_policy, status_address
+from connect_proxy_builtin.policy import PlanePolicy, plane_policy, status_address
 from connect_proxy_builtin.status_server import serving
 
 log = logging.getLogger("connect_proxy.builtin")
@@ -227,6 +228,11 @@ class BuiltinProxy:
         if self._snapshot is None:
             return "starting"
         return "serving" if self._leaf.is_valid else "leaf_expired"
+
+    def reopen_logs(self) -> None:
+        """Open the access log again, after it was renamed."""
+        if self._plane is not None and not self._ended:
+            self._plane.access_log.reopen()
 
     def set_log_level(self, level: str) -> None:
         """From now on log at *level* (TRACE, DEBUG, INFO, WARN, ERROR)."""

@@ -10,6 +10,7 @@ from connect_proxy.mesh.registration import Registration
 from connect_proxy_builtin import config_values
 from connect_proxy_builtin.policy import (
     ConnectionLimits,
+    access_log,
     inbound_policy,
     public_address,
     status_address,
@@ -27,6 +28,7 @@ def effective_configuration(registration: Registration) -> Mapping[str, Any]:
         "service": inbound.service,
         "workers": max(1, config_values.count(registration.config, "workers", where=where, default=1)),
         "status_address": str(status) if status is not None else "",
+        "access_log": access_log(registration),
         "public_listener": None
         if public is None
         else {

@@ -50,6 +50,7 @@ class Worker:
             messages.CloseListener: self._close_listener,
             messages.ForgetDecisions: self._forget_decisions,
             messages.Decide: self._decide,
+            messages.TellClosed: self._tell_closed,
             messages.AskReport: self._ask_report,
             messages.Drain: self._drain,
             messages.Stop: self._stop,
@@ -107,6 +108,7 @@ class Worker:
     # ------------------------------------------------------------ orders
 
     def _use_tls(self, order: messages.UseTls) -> None:
+        self._world.identity = order.material.identity
         self._world.tls = generation(order.generation, order.material)
 
     def _use_inbound(self, order: messages.UseInbound) -> None:
@@ -164,6 +166,9 @@ class Worker:
         for uri, source in list(self._world.sources.items()):
             if not source.connections:
                 del self._world.sources[uri]
+
+    def _tell_closed(self, order: messages.TellClosed) -> None:
+        self._world.tell_closed = order.wanted
 
     def _ask_report(self, _order: messages.AskReport) -> None:
         self._report()

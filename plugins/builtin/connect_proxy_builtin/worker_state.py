@@ -61,5 +61,9 @@ class WorkerState:
     counters: Counter[str] = field(default_factory=Counter)
     open: set[Connection] = field(default_factory=set)
     """Every connection, inbound and outbound."""
+    tell_closed: bool = False
+    """Whether every connection's end is told, for the access log."""
+    identity: str = ""
+    """Our own SPIFFE URI."""
     changed: Callable[[], None] = lambda: None
     """Called when a connection opened or closed: figures have to be reported soon."""

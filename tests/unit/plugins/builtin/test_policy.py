@@ -11,7 +11,6 @@ from connect_proxy.mesh.endpoints import UpstreamEndpoints
 from connect_proxy.mesh.registration import Registration, Upstream
 from connect_proxy_builtin.policy import (
     SocketAddress,
-    exposures,
     inbound_policy,
     plane_policy,
     public_address,
@@ -165,22 +164,3 @@ def test_the_key_is_not_shown(mesh_ca: MeshCa) -> None:
     policy = plane_policy(first_snapshot(mesh_ca, "web"))
     assert "PRIVATE KEY" in policy.tls.private_key.reveal()
     assert "PRIVATE KEY" not in repr(policy)
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
-def test_nothing_is_said_of_loopback(mesh_ca: MeshCa, address: str) -> None:
-    upstream = Upstream(destination_name="db", local_bind_address=address, local_bind_port=1)
-    snapshot = first_snapshot(
-        mesh_ca, "web", public_port=1, local_service_address=address, upstreams=[(upstream, [])]
-    )
-    assert list(exposures(plane_policy(snapshot))) == []
-
-
-def test_addresses_beyond_loopback_are_worth_a_warning(mesh_ca: MeshCa) -> None:
-    upstream = Upstream(destination_name="db", local_bind_address="0.0.0.0", local_bind_port=1)
-    snapshot = first_snapshot(
-        mesh_ca, "web", public_port=1, local_service_address="10.0.0.9", upstreams=[(upstream, [])]
-    )
-    first, second = exposures(plane_policy(snapshot))
-    assert "'db'" in first
-    assert "10.0.0.9" in second

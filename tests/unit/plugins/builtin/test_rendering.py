@@ -21,6 +21,7 @@ REGISTRATION = Registration(
             "handshake_timeout_ms": "2000",
             "workers": 2,
             "status_address": "unix:///run/web.sock",
+            "access_log": "stderr",
         }
     ),
     upstreams=(
@@ -41,6 +42,7 @@ def test_every_value_in_force_is_shown_defaults_included() -> None:
         "service": "web",
         "workers": 2,
         "status_address": "unix:///run/web.sock",
+        "access_log": "stderr",
         "public_listener": {
             "address": "10.0.0.1:21000",
             "handshake_timeout_ms": 2000,
