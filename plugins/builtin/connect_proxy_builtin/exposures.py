@@ -1,4 +1,4 @@
-"""What an operator must be warned of: ports that let others speak, or be spoken to, as the service. Pure."""
+"""What an operator must be warned of: ports beyond loopback that speak for the service. Pure."""
 
 from __future__ import annotations
 
