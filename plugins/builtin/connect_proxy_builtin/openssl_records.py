@@ -57,29 +57,36 @@ class OpenSslRecords:
         written = self._encrypt(self._ssl, self._wire + start if start else self._wire, stop - start)
         if written <= 0:
             raise self._session.failure(written)
-        return self._view[: max(0, self._take(self._outgoing, self._scratch, SCRATCH))]
+        count = self._take(self._outgoing, self._scratch, SCRATCH)
+        return self._view[:count] if count > 0 else self._view[:0]
 
     def open(self, count: int) -> int:
         """Decrypt *count* bytes of ``wire``, and what was there before, into ``clear``."""
-        pointer, incoming, decrypt, pending = self._ssl, self._incoming, self._decrypt, self._count
-        clear, null = self._clear, self._null
-        start = filled = 0
+        if count <= SLICE:
+            if count:
+                self._feed(self._incoming, self._wire, count)
+            return self._open_fed(0)
+        filled = 0
+        for start in range(0, count, SLICE):
+            self._feed(self._incoming, self._wire + start, min(SLICE, count - start))
+            filled = self._open_fed(filled)
+            if self.ended:
+                break
+        return filled
+
+    def _open_fed(self, filled: int) -> int:
+        """Decrypt what was fed into ``clear`` after *filled* bytes; how many there are then."""
+        pointer, decrypt = self._ssl, self._decrypt
         while True:
-            if start < count:
-                self._feed(incoming, self._wire + start, min(SLICE, count - start))
-                start += SLICE
-            while True:
-                got = decrypt(pointer, clear + filled, RECORD)
-                if got <= 0:
-                    failure = self._session.failure(got)
-                    if isinstance(failure, ssl.SSLWantReadError):
-                        break
-                    if isinstance(failure, ssl.SSLZeroReturnError):
-                        self.ended = True
-                        return filled
-                    raise failure
-                filled += got
-                if not pending(incoming, null):
-                    break
-            if start >= count:
+            got = decrypt(pointer, self._clear + filled if filled else self._clear, RECORD)
+            if got <= 0:
+                failure = self._session.failure(got)
+                if isinstance(failure, ssl.SSLWantReadError):
+                    return filled
+                if isinstance(failure, ssl.SSLZeroReturnError):
+                    self.ended = True
+                    return filled
+                raise failure
+            filled += got
+            if not self._count(self._incoming, self._null):
                 return filled

@@ -7,8 +7,8 @@ connection while an event of the old one is still to come in the same batch.
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable
+from time import monotonic
 from typing import Final
 
 from connect_proxy_builtin.poller import Poller, new_poller
@@ -27,7 +27,7 @@ class Reactor:
         """*crashed* is told which callback raised what: a defect may cost one connection, not all."""
         self._crashed = crashed
         self.poller = poller or new_poller()
-        self.now = time.monotonic()
+        self.now = monotonic()
         self.wire = memoryview(bytearray(CHUNK))
         """What came from a socket. Valid only within one handler."""
         self.clear = memoryview(bytearray(CHUNK + 2 * RECORD))
@@ -62,9 +62,9 @@ class Reactor:
 
     def step(self) -> None:
         """Wait for events and handle one batch."""
-        delay = self._timers.delay(time.monotonic())
+        delay = self._timers.delay(monotonic())
         events = self.poller.poll(FOR_EVER if delay is None else delay)
-        self.now = time.monotonic()
+        self.now = monotonic()
         handlers = self._handlers
         for fd, mask in events:
             handler = handlers.get(fd)

@@ -33,6 +33,7 @@ class Relay:
 
     __slots__ = (
         "_channel",
+        "_clear",
         "_fin_sent",
         "_finished",
         "_idle",
@@ -54,6 +55,7 @@ class Relay:
         "_tls_recv",
         "_tls_rest",
         "_tls_send",
+        "_wire",
         "from_app",
         "to_app",
     )
@@ -87,7 +89,8 @@ class Relay:
         # Every method of the hot path is looked up once.
         self._plain_recv, self._plain_send = plain.recv_into, plain.send
         self._tls_recv, self._tls_send = channel.sock.recv_into, channel.sock.send
-        self._records = channel.records(reactor.wire, reactor.clear)
+        self._wire, self._clear = reactor.wire, reactor.clear
+        self._records = channel.records(self._wire, self._clear)
         self._open, self._seal = self._records.open, self._records.seal
 
     def start(self) -> None:
@@ -109,9 +112,8 @@ class Relay:
         """Events of the application's socket."""
         if mask != IN and self._plain_special(mask):
             return
-        wire = self._reactor.wire
         try:
-            count = self._plain_recv(wire)
+            count = self._plain_recv(self._wire)
             if not count:
                 self._end_of_plain()
                 return
@@ -153,7 +155,7 @@ class Relay:
         if mask != IN and self._tls_special(mask):
             return
         try:
-            count = self._tls_recv(self._reactor.wire)
+            count = self._tls_recv(self._wire)
             if not count:
                 self.abort("the peer cut the TLS stream off")
                 return
@@ -171,7 +173,7 @@ class Relay:
     def _deliver(self, filled: int) -> None:
         """Send clear bytes; what does not go now waits, and stops the reading of the peer."""
         self.to_app += filled
-        view = self._reactor.clear[:filled]
+        view = self._clear[:filled]
         try:
             sent = self._plain_send(view)
         except (BlockingIOError, InterruptedError):
