@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias
 
 from connect_proxy.dev_agent.go_duration import NotADurationError, parse_duration
 
+_LARGEST_INT: Final = 2**63 - 1
 Kind: TypeAlias = Callable[[Any, str], Any]
 
 
@@ -28,11 +29,17 @@ def read_json(body: bytes) -> Any:
         message = "EOF"
         raise DecodeError(message)
     try:
-        value, _ = json.JSONDecoder().raw_decode(text)
+        value, _ = json.JSONDecoder(parse_constant=_no_constant).raw_decode(text)
     except json.JSONDecodeError as exc:
         raise DecodeError(_syntax_complaint(text, exc)) from exc
     except RecursionError as exc:
         message = "exceeded max depth"
+        raise DecodeError(message) from exc
+    except DecodeError:
+        raise
+    except ValueError as exc:
+        # A number with thousands of digits, which Python refuses to convert.
+        message = "json: cannot unmarshal number into Go value of type int"
         raise DecodeError(message) from exc
     return value
 
@@ -76,11 +83,12 @@ def decode_body(body: bytes, struct: Struct) -> dict[str, Any]:
 def text(value: Any, path: str) -> str:
     if not isinstance(value, str):
         raise _wrong_type(value, path, "string")
-    return value
+    # Half a surrogate pair is no character: Go puts U+FFFD in its place.
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def integer(value: Any, path: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _LARGEST_INT:
         raise _wrong_type(value, path, "int")
     return value
 
@@ -105,7 +113,7 @@ def duration(value: Any, path: str) -> int:
             return parse_duration(value) if value else 0
         except NotADurationError as exc:
             raise DecodeError(str(exc)) from exc
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > _LARGEST_INT:
         raise _wrong_type(value, path, "time.Duration")
     return int(value)
 
@@ -133,9 +141,17 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
+def _no_constant(name: str) -> NoReturn:
+    """``NaN`` and ``Infinity`` are no JSON, though Python reads them."""
+    message = f"invalid character {name[0]!r} looking for beginning of value"
+    raise DecodeError(message)
+
+
 def _wrong_type(value: Any, path: str, wanted: str) -> DecodeError:
     given = {bool: "bool", str: "string", int: "number", list: "array", dict: "object"}
-    kind = f"number {value}" if isinstance(value, float) else given[type(value)]
+    kind = given.get(type(value), "number")
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) > _LARGEST_INT):
+        kind = f"number {value}"
     where = f"Go struct field .{path}" if path else "Go value"
     return DecodeError(f"json: cannot unmarshal {kind} into {where} of type {wanted}")
 

@@ -137,7 +137,7 @@ class Authority:
             self.changes.bump(ROOTS)
 
     def _new_root(self, config: Mapping[str, Any], *, now: datetime) -> AuthorityRoot:
-        certificate_pem, key_pem = config.get("RootCert") or "", config.get("PrivateKey") or ""
+        certificate_pem, key_pem = (str(config.get(name) or "") for name in ("RootCert", "PrivateKey"))
         given = _given_certificate(certificate_pem) if certificate_pem else None
         key = _given_key(key_pem) if key_pem else profile.new_key(*_key_size(config))
         if given is not None:
@@ -231,7 +231,7 @@ def _check_lives(config: Mapping[str, Any]) -> None:
 
 
 def _nanoseconds(given: object) -> int:
-    if isinstance(given, int | float) and not isinstance(given, bool):
+    if isinstance(given, int | float) and not isinstance(given, bool) and abs(given) < 2**63:
         return int(given)
     try:
         return parse_duration(str(given))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Iterable, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final
 
+import dns.exception
 import dns.flags
 import dns.message
 import dns.name
@@ -35,6 +37,7 @@ SOA: Final = dns.rdatatype.SOA
 SRV: Final = dns.rdatatype.SRV
 TXT: Final = dns.rdatatype.TXT
 _TTL: Final = 0
+_log = logging.getLogger("connect_proxy.dev_agent.dns")
 _APEX: Final = dns.name.from_text(f"{DOMAIN}.")
 _REVERSE: Final = (dns.reversename.ipv4_reverse_domain, dns.reversename.ipv6_reverse_domain)
 
@@ -47,7 +50,19 @@ class Resolver:
     queries: PreparedQueries
 
     def answer(self, query: dns.message.Message) -> dns.message.Message:
-        """The response to *query*. Names outside the domain are refused: there is no recursor."""
+        """The response to *query*. Names outside the domain are refused: there is no recursor.
+
+        What is registered under names that DNS cannot carry ends as a server failure.
+        """
+        try:
+            return self._answer(query)
+        except (dns.exception.DNSException, ValueError) as exc:
+            _log.warning("no DNS answer can be made: %s", exc)
+            response = dns.message.make_response(query)
+            response.set_rcode(dns.rcode.SERVFAIL)
+            return response
+
+    def _answer(self, query: dns.message.Message) -> dns.message.Message:
         response = dns.message.make_response(query)
         if not isinstance(query, dns.message.QueryMessage) or len(query.question) != 1:
             response.set_rcode(dns.rcode.FORMERR)

@@ -115,6 +115,8 @@ def _dispatcher(state: AgentState, handlers: dict[str, Handler]) -> Any:
             reply = await _answer(request, handler, call)
         except ApiError as exc:
             return _text(str(exc), exc.status)
+        except RecursionError:
+            return _text("Request decode failed: exceeded max depth", 400)
         except ClientDisconnect:
             return Response(status_code=499)
         return _response(reply, pretty="pretty" in request.query_params)
@@ -173,7 +175,8 @@ def _response(reply: Reply, *, pretty: bool) -> Response:
 
 
 def _text(text: str, status: int, headers: dict[str, str] | None = None) -> Response:
-    return Response(text, status_code=status, headers=headers, media_type="text/plain")
+    content = text.encode("utf-8", "replace")
+    return Response(content, status_code=status, headers=headers, media_type="text/plain")
 
 
 async def _not_found(request: Request, exc: Exception) -> Response:

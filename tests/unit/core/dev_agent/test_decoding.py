@@ -37,7 +37,11 @@ STRUCT = Struct(
     camel_only=("MeshGateway",),
 )
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
@@ -51,6 +55,7 @@ def decoded(body: str) -> dict[str, Any]:
     ("body", "expected"),
     [
         ("{}", {}),
+        ('{"Name":"\\ud800"}', {"Name": "\ufffd"}),
         ("null", {}),
         ('{"Name":"a"}', {"Name": "a"}),
         ('{"name":"a","pORT":5}', {"Name": "a", "Port": 5}),
@@ -88,6 +93,17 @@ def test_a_body_is_read_as_go_reads_it(body: str, expected: dict[str, Any]) -> N
         ('{"Name":5}', "json: cannot unmarshal number into Go struct field .Name of type string"),
         ('{"Native":"yes"}', "json: cannot unmarshal string into Go struct field .Native of type bool"),
         ('{"TTL":"x"}', 'time: invalid duration "x"'),
+        ('{"TTL":NaN}', "invalid character 'N' looking for beginning of value"),
+        ('{"Port":1e3}', "json: cannot unmarshal number 1000.0 into Go struct field .Port of type int"),
+        (
+            '{"TTL":1e999}',
+            "json: cannot unmarshal number inf into Go struct field .TTL of type time.Duration",
+        ),
+        (
+            f'{{"Port":{2**63}}}',
+            f"json: cannot unmarshal number {2**63} into Go struct field .Port of type int",
+        ),
+        (f'{{"Port":{"9" * 5000}}}', "json: cannot unmarshal number into Go value of type int"),
         ("[]", "json: cannot unmarshal array into Go value of type struct"),
     ],
 )

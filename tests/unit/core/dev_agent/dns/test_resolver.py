@@ -137,6 +137,11 @@ def test_a_warning_instance_has_its_lower_weight(resolver: Resolver) -> None:
     }
 
 
+def test_names_that_dns_cannot_carry_are_a_server_failure(resolver: Resolver) -> None:
+    resolver.catalog.put_service(ServiceRecord(id="odd", name="odd", address="not a..host"))
+    assert ask(resolver, "odd.service.consul").rcode() == dns.rcode.SERVFAIL
+
+
 def test_names_outside_the_domain_are_refused(resolver: Resolver) -> None:
     assert ask(resolver, "example.com").rcode() == dns.rcode.REFUSED
 

@@ -1,4 +1,5 @@
 import asyncio
+import json
 from typing import Any
 from urllib.parse import quote
 
@@ -69,3 +70,45 @@ def test_names_may_hold_slashes_spaces_and_any_letter() -> None:
 def test_a_body_above_the_limit_is_refused() -> None:
     (answer,) = answers(("PUT", "/v1/agent/service/register"), content=b"x" * (8 * 1024 * 1024 + 1))
     assert answer.status_code == 413
+
+
+def test_a_configuration_nested_too_deep_is_refused() -> None:
+    deep = '{"Name":"a","Kind":"x","Proxy":{"Config":{"a":' + "[" * 700 + "]" * 700 + "}}}"
+    (answer,) = answers(("PUT", "/v1/agent/service/register"), content=deep.encode())
+    assert answer.status_code in {200, 400}
+
+
+def test_any_definition_is_registered_or_refused_and_never_breaks_the_agent() -> None:
+    """Every key of a definition with every kind of odd value, one at a time."""
+    odd: list[Any] = [
+        None,
+        True,
+        -1,
+        0,
+        2**40,
+        1.5,
+        "",
+        "x",
+        "\ud800",
+        [],
+        [None],
+        ["x"],
+        {},
+        {"x": None},
+        {"x": "y"},
+    ]
+    keys = ["ID", "Name", "Kind", "Tags", "Meta", "Port", "Address", "TaggedAddresses", "Check", "Checks"]
+    nested = ["Weights", "Proxy", "Connect", "EnableTagOverride", "Token"]
+    checks = ["TTL", "TCP", "HTTP", "Header", "Interval", "Status", "AliasService", "CheckID"]
+
+    async def run() -> None:
+        async with running_agent() as agent:
+            bodies: list[Any] = [{"Name": "a", key: value} for key in keys + nested for value in odd]
+            bodies += [{"Name": "a", "Check": {"TTL": "9s", key: value}} for key in checks for value in odd]
+            for body in bodies:
+                answer = await agent.http.put("/v1/agent/service/register", content=json.dumps(body))
+                assert answer.text != "Internal Server Error", body
+            for path in ("/v1/agent/services", "/v1/agent/checks", "/v1/catalog/node/node1"):
+                await agent.json(path)
+
+    asyncio.run(run())
