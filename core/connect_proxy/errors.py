@@ -196,3 +196,7 @@ class TransitionError(ConnectProxyError):
 
 class DataDirectoryLockedError(ConnectProxyError):
     """Another agent works in this data directory. Names its pid."""
+
+
+class UnknownProxyError(UsageError):
+    """No managed proxy has this id. Names the known ones."""

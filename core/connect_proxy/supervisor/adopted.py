@@ -49,6 +49,9 @@ class AdoptedProcess:
         """SIGKILL for what it left in its session, once it has ended; the pids."""
         return end_session(self.pid)
 
+    def let_go(self) -> None:
+        """Leave it running: nothing to forget."""
+
     def close(self) -> None:
         """Give the descriptor back. The process runs on."""
         os.close(self._descriptor)

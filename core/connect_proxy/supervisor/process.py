@@ -98,6 +98,10 @@ class ChildProcess:
         """What it left in its session got SIGKILL when it ended; the pids."""
         return self._left
 
+    def let_go(self) -> None:
+        """Leave it running and forget it. It is not reaped by us."""
+        self._process.returncode = 0  # what keeps Popen from warning of a child that still runs
+
     def reap(self) -> int:
         """Wait for its end right here. For one that is about to end."""
         return self._process.wait()

@@ -38,6 +38,9 @@ class Process(Protocol):
     def kill_group(self) -> None:
         """SIGKILL for it and its session."""
 
+    def let_go(self) -> None:
+        """Leave it running and forget it."""
+
     def end_session(self) -> tuple[int, ...]:
         """SIGKILL for what an ended process left in its session; the pids."""
 
@@ -237,7 +240,11 @@ class Supervisor:
         for task in tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        if self._process and self.state in ALIVE_STATES and not self._left:
+        if self._process is None or self.state not in ALIVE_STATES:
+            return
+        if self._left:
+            self._process.let_go()
+        else:
             self._process.kill_group()
             await self._process.wait()
 

@@ -1,0 +1,65 @@
+"""What one managed proxy is started with, once its port and its token are known."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from connect_proxy.consul.access import AgentAccess
+from connect_proxy.managed.configuration import ManagedProxy
+from connect_proxy.mesh.immutable import thawed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Assignment:
+    """A wanted proxy with everything that only running decides."""
+
+    proxy: ManagedProxy
+    port: int
+    access: AgentAccess
+    """Where it finds Consul, with its own token: a custom daemon the agent's API, others Consul itself."""
+    token_accessor: str = ""
+    log_level: str = "INFO"
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The little of the agent's environment that proxies get: PATH, HOME, LANG …"""
+    refused: str = ""
+    """Why it must not be started; empty if it may."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes exactly when the process has to be restarted.
+
+        What the proxy learns from its registration (upstreams, config) is not in it: that is read live.
+        Nor is the secret, which may be minted anew while an adopted process keeps the old one.
+        """
+        parts = {
+            "backend": self.proxy.backend,
+            "command": self.proxy.command,
+            "service": [self.proxy.service_id, self.proxy.service_name],
+            "port": self.port,
+            "address": self.access.url,
+            "log_level": self.log_level,
+            "environment": thawed(self.environment),
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+INHERITED = (
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+)
+
+
+def inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a proxy gets of the agent's environment: never its token, nor what else an operator set."""
+    return {name: environment[name] for name in INHERITED if name in environment}

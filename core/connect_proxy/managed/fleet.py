@@ -1,0 +1,270 @@
+"""All managed proxies of one agent: wanted against running, started, adopted, stopped, left alone."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import time
+from collections.abc import Iterable, Mapping
+
+from connect_proxy.errors import ConnectProxyError, UnknownProxyError
+from connect_proxy.managed.assignment import Assignment
+from connect_proxy.managed.difference import Difference, difference
+from connect_proxy.managed.launching import start
+from connect_proxy.managed.log_files import LogFiles
+from connect_proxy.managed.member import Member
+from connect_proxy.managed.state_file import DataDirectory, ProxyRecord, Records
+from connect_proxy.plugin_api import Supervision
+from connect_proxy.supervisor.adopted import AdoptedProcess, adopt
+from connect_proxy.supervisor.identity import executable_of, identity_of
+from connect_proxy.supervisor.machine import RestartPolicy
+from connect_proxy.supervisor.states import ENDED_STATES, State
+from connect_proxy.supervisor.supervisor import Process, Supervisor
+
+log = logging.getLogger("connect_proxy.managed")
+
+STOP_TIMEOUT_S = 15.0
+"""A proxy drains by itself after SIGTERM; this is above its own bound."""
+PERMANENT = frozenset({2, 3, 4, 6})
+"""connect-proxy's own exit codes that a new start cannot help: usage, configuration, program, refusal."""
+PERMANENT_OF_COMMANDS = frozenset({126, 127})
+
+
+class Fleet:
+    """Keeps running what is wanted. One event loop, no polling."""
+
+    def __init__(self, directory: DataDirectory | None) -> None:
+        """Without a data directory the proxies end with the agent, however it ends."""
+        self._directory = directory
+        self._members: dict[str, Member] = {}
+        self._remembered: dict[str, ProxyRecord] = dict(directory.read()) if directory else {}
+
+    @property
+    def members(self) -> Mapping[str, Member]:
+        """By proxy id."""
+        return self._members
+
+    def record(self, proxy_id: str) -> ProxyRecord | None:
+        """What is known of a proxy from before: its port, its token's accessor, its process."""
+        member = self._members.get(proxy_id)
+        return member.record if member else self._remembered.get(proxy_id)
+
+    def plan(self, wanted: Iterable[Assignment]) -> Difference:
+        """What :meth:`apply` would do."""
+        running = {name: member.assignment for name, member in self._members.items()}
+        return difference(running, {assignment.proxy.id: assignment for assignment in wanted})
+
+    async def apply(self, wanted: Iterable[Assignment]) -> Difference:
+        """Start, restart and stop until exactly *wanted* runs; what is unchanged is not touched."""
+        assignments = {assignment.proxy.id: assignment for assignment in wanted}
+        plan = self.plan(assignments.values())
+        await asyncio.gather(*(self._remove(name) for name in plan.removed))
+        for name in plan.kept:
+            self._members[name].assignment = assignments[name]
+        for name in plan.added:
+            await self._add(assignments[name])
+        await asyncio.gather(*(self._exchange(assignments[name]) for name in plan.changed))
+        await self._end_forgotten(assignments)
+        self._save()
+        return plan
+
+    # ------------------------------------------------------------ what operators ask for
+
+    async def stop(self, proxy_id: str) -> None:
+        """Stop it and leave it stopped, over restarts of the agent too."""
+        member = self._known(proxy_id)
+        member.record = dataclasses.replace(member.record, held=True)
+        self._save()
+        await self._end(member)
+
+    def start(self, proxy_id: str) -> None:
+        """Start what was stopped, or what gave up."""
+        member = self._known(proxy_id)
+        member.record = dataclasses.replace(member.record, held=False, last_error="")
+        self._save()
+        if member.task is None or member.task.done():
+            self._run(member, None)
+
+    async def restart(self, proxy_id: str) -> None:
+        """Stop and start it."""
+        await self._end(self._known(proxy_id))
+        self.start(proxy_id)
+
+    def _known(self, proxy_id: str) -> Member:
+        try:
+            return self._members[proxy_id]
+        except KeyError as exc:
+            known = ", ".join(sorted(self._members)) or "none"
+            message = f"no managed proxy has the id {proxy_id!r}; there are {known}"
+            raise UnknownProxyError(message) from exc
+
+    # ------------------------------------------------------------ the agent's own end
+
+    async def leave(self) -> None:
+        """End the supervision; the proxies run on and are found again."""
+        for member in self._members.values():
+            if member.supervisor is not None:
+                member.supervisor.leave()
+        await self._settled()
+        self._save()
+
+    async def stop_all(self) -> None:
+        """End all proxies."""
+        await asyncio.gather(*(self._end(member) for member in self._members.values()))
+
+    async def _settled(self) -> None:
+        tasks = [member.task for member in self._members.values() if member.task]
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # ------------------------------------------------------------ one member
+
+    async def _add(self, assignment: Assignment) -> None:
+        proxy = assignment.proxy
+        before = self._remembered.pop(proxy.id, None)
+        record = before or ProxyRecord(
+            id=proxy.id,
+            service_id=proxy.service_id,
+            service_name=proxy.service_name,
+            backend=proxy.backend,
+        )
+        adopted = self._adopt(record)
+        if adopted is not None and record.fingerprint != assignment.fingerprint:
+            log.info("%s: runs with an older definition: it is started anew", proxy.id)
+            await _ended(adopted)
+            adopted = None
+        record = dataclasses.replace(
+            record, port=assignment.port, backend=proxy.backend, token_accessor=assignment.token_accessor
+        )
+        member = Member(assignment=assignment, record=record)
+        self._members[proxy.id] = member
+        if assignment.refused:
+            log.error("%s is not started: %s", proxy.id, assignment.refused)
+            member.record = dataclasses.replace(member.record, last_error=assignment.refused)
+        elif not record.held:
+            self._run(member, adopted)
+
+    def _adopt(self, record: ProxyRecord) -> AdoptedProcess | None:
+        if record.process is None:
+            return None
+        process = adopt(record.process)
+        if process is None:
+            log.info("%s: pid %d is gone or another's", record.id, record.process.pid)
+        else:
+            executable = executable_of(process.pid)
+            log.info("%s: found again with pid %d (%s)", record.id, process.pid, executable)
+        return process
+
+    def _run(self, member: Member, adopted: AdoptedProcess | None) -> None:
+        commands = bool(member.assignment.proxy.command)
+        supervision = Supervision(
+            stop_timeout_s=STOP_TIMEOUT_S,
+            permanent_exit_codes=PERMANENT_OF_COMMANDS if commands else PERMANENT,
+        )
+        supervisor = Supervisor(
+            name=member.assignment.proxy.id,
+            start=lambda: self._start(member),
+            supervise=lambda _process: supervision,
+            policy=lambda _s: RestartPolicy(permanent_exit_codes=supervision.permanent_exit_codes),
+            on_state=lambda state: self._note(member, state),
+            adopted=adopted,
+        )
+        member.supervisor = supervisor
+        member.task = asyncio.get_running_loop().create_task(self._look_after(member, supervisor, adopted))
+
+    async def _look_after(
+        self, member: Member, supervisor: Supervisor, adopted: AdoptedProcess | None
+    ) -> None:
+        try:
+            await supervisor.run()
+        except ConnectProxyError as exc:
+            log.error("%s: %s", member.record.id, exc)
+            member.record = dataclasses.replace(member.record, last_error=str(exc))
+            self._save()
+        finally:
+            if adopted is not None:
+                adopted.close()
+
+    def _start(self, member: Member) -> Process:
+        logs = (
+            LogFiles(folder=self._directory.logs_path, proxy_id=member.record.id)
+            if self._directory
+            else None
+        )
+        return start(
+            member.assignment,
+            logs,
+            before_exec=lambda pid: self._write_down(member, pid),
+            dies_with_us=self._directory is None,
+        )
+
+    def _write_down(self, member: Member, pid: int) -> None:
+        """On disk before the program runs: no proxy that the next agent does not know."""
+        member.record = dataclasses.replace(
+            member.record,
+            process=identity_of(pid),
+            fingerprint=member.assignment.fingerprint,
+            started_at=time.time(),
+            restarts=member.supervisor.restarts if member.supervisor else 0,
+        )
+        self._save()
+
+    def _note(self, member: Member, state: State) -> None:
+        supervisor = member.supervisor
+        if supervisor is None or state in {State.STARTING, State.RUNNING}:
+            return
+        if state in ENDED_STATES or state is State.BACKOFF:
+            member.record = dataclasses.replace(
+                member.record,
+                process=None,
+                started_at=0.0,
+                last_exit=supervisor.last_status,
+                restarts=supervisor.restarts,
+            )
+            self._save()
+
+    async def _end(self, member: Member) -> None:
+        if member.supervisor is not None and member.task is not None and not member.task.done():
+            member.supervisor.stop()
+            await asyncio.wait({member.task})
+
+    async def _exchange(self, assignment: Assignment) -> None:
+        member = self._members[assignment.proxy.id]
+        await self._end(member)
+        self._remembered[assignment.proxy.id] = member.record
+        del self._members[assignment.proxy.id]
+        await self._add(assignment)
+
+    async def _remove(self, proxy_id: str) -> None:
+        await self._end(self._members[proxy_id])
+        del self._members[proxy_id]
+
+    async def _end_forgotten(self, wanted: Mapping[str, Assignment]) -> None:
+        """Processes of an earlier agent that no definition asks for any more."""
+        for name in [name for name in self._remembered if name not in wanted]:
+            record = self._remembered.pop(name)
+            process = adopt(record.process) if record.process else None
+            if process is not None:
+                log.info("%s: no definition asks for it any more: ending pid %d", name, process.pid)
+                await _ended(process)
+
+    # ------------------------------------------------------------ the state
+
+    def _save(self) -> None:
+        if self._directory is not None:
+            self._directory.write(self._records())
+
+    def _records(self) -> Records:
+        return {**self._remembered, **{name: member.record for name, member in self._members.items()}}
+
+
+async def _ended(process: AdoptedProcess) -> None:
+    process.signal(15)
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill_group()
+        await process.wait()
+    finally:
+        process.close()

@@ -1,0 +1,124 @@
+"""From an assignment to a process: a command directly, any other backend through ``connect-proxy run``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from connect_proxy.backends import load_backend
+from connect_proxy.consul.access import AgentAccess
+from connect_proxy.errors import BackendLoadError
+from connect_proxy.managed.assignment import Assignment
+from connect_proxy.managed.log_files import LogFiles
+from connect_proxy.mesh.registration import Registration
+from connect_proxy.plugin_api import ExecLaunch, ProxyContext
+from connect_proxy.supervisor.process import ChildProcess, Spawning, spawn
+
+log = logging.getLogger("connect_proxy.managed")
+
+REGISTRATION_WAIT: Final = "60s"
+"""How long a proxy waits for its own registration: Consul may just be starting."""
+
+EMPTY_VARIABLES: Final = MappingProxyType(
+    dict.fromkeys(
+        (
+            "CONSUL_CACERT",
+            "CONSUL_CAPATH",
+            "CONSUL_CLIENT_CERT",
+            "CONSUL_CLIENT_KEY",
+            "CONSUL_HTTP_AUTH",
+            "CONSUL_HTTP_TOKEN",
+            "CONSUL_TLS_SERVER_NAME",
+        ),
+        "",
+    )
+)
+"""Consul 1.2 set these for a managed proxy even where they were empty: daemons may rely on it."""
+
+
+def launch_of(assignment: Assignment) -> ExecLaunch:
+    """What to execute. Raises BackendLoadError, or what the backend's hooks raise."""
+    return command_launch(assignment) if assignment.proxy.command else run_launch(assignment)
+
+
+def command_launch(assignment: Assignment) -> ExecLaunch:
+    """The proxy's own command, with Consul's environment for managed proxies."""
+    backend = load_backend(assignment.proxy.backend)
+    context = ProxyContext(
+        registration=registration_of(assignment),
+        agent=assignment.access,
+        passthrough=assignment.proxy.command,
+        log_level=assignment.log_level,
+        environment=assignment.environment,
+    )
+    launch = backend.launch(context, backend.render_config(context))
+    if not isinstance(launch, ExecLaunch):
+        message = f"backend {backend.name!r} does not run commands"
+        raise BackendLoadError(message)
+    env = {name: value for name, value in launch.env.items() if value or name not in EMPTY_VARIABLES}
+    return ExecLaunch(argv=launch.argv, env={**EMPTY_VARIABLES, **env}, documents=launch.documents)
+
+
+def run_launch(assignment: Assignment) -> ExecLaunch:
+    """``connect-proxy run`` of this very installation. The token is in its environment alone."""
+    proxy, access = assignment.proxy, assignment.access
+    env = {**assignment.environment, **access.environment()}
+    env["CONNECT_PROXY_TOKEN"] = env.pop("CONSUL_HTTP_TOKEN", "")
+    argv = (sys.executable, "-m", "connect_proxy", "run", "--backend", proxy.backend, "-proxy-id", proxy.id)
+    options = ("-wait", REGISTRATION_WAIT, "-log-level", assignment.log_level)
+    return ExecLaunch(argv=(*argv, *options), env=env)
+
+
+def registration_of(assignment: Assignment) -> Registration:
+    """What is registered for it, as far as a backend that runs a command wants to know."""
+    proxy = assignment.proxy
+    return Registration(
+        id=proxy.id,
+        name=proxy.name,
+        port=assignment.port,
+        destination_service_name=proxy.service_name,
+        destination_service_id=proxy.service_id,
+        local_service_port=proxy.service_port,
+        config=proxy.config,
+        upstreams=proxy.upstreams,
+    )
+
+
+def start(
+    assignment: Assignment,
+    logs: LogFiles | None,
+    *,
+    before_exec: Callable[[int], None] | None,
+    dies_with_us: bool,
+) -> ChildProcess:
+    """Start it, its output into its log files (or ours, without a data directory)."""
+    launch = launch_of(assignment)
+    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    opened = [logs.open(stream) for stream in ("stdout", "stderr")] if logs else []
+    how = Spawning(
+        dies_with_us=dies_with_us,
+        stdin=null,
+        stdout=opened[0] if opened else 2,  # our own stdout is for data
+        stderr=opened[1] if opened else 2,
+        before_exec=before_exec,
+    )
+    try:
+        return spawn(launch.argv, launch.env, launch.documents, how)
+    finally:
+        for descriptor in (null, *opened):
+            os.close(descriptor)
+
+
+def consul_access(behind: AgentAccess, own_api: AgentAccess, assignment_has_command: bool) -> AgentAccess:
+    """Custom daemons speak to the agent's API, which knows their tokens; others to Consul itself,
+
+    so that the agent's death costs them nothing.
+    """
+    return own_api if assignment_has_command else behind
+
+
+Environment = Mapping[str, str]

@@ -1,0 +1,57 @@
+"""One proxy of the fleet, and how it is shown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from connect_proxy.managed.assignment import Assignment
+from connect_proxy.managed.state_file import ProxyRecord
+from connect_proxy.supervisor.states import ENDED_STATES, State
+from connect_proxy.supervisor.supervisor import Supervisor
+
+
+@dataclass
+class Member:
+    """One proxy of the fleet and what looks after it."""
+
+    assignment: Assignment
+    record: ProxyRecord
+    supervisor: Supervisor | None = None
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def state(self) -> str:
+        """For people and for ``status -format json``."""
+        if self.assignment.refused:
+            return "refused"
+        if self.supervisor is not None and self.supervisor.state not in ENDED_STATES:
+            return self.supervisor.state.value
+        if self.record.held:
+            return "held"
+        return self.supervisor.state.value if self.supervisor else State.STOPPED.value
+
+
+def status_rows(members: Mapping[str, Member], *, now: float) -> list[dict[str, Any]]:
+    """``status -format json``: keys are only ever added."""
+    return [_row(member, now) for _, member in sorted(members.items())]
+
+
+def _row(member: Member, now: float) -> dict[str, Any]:
+    record, supervisor = member.record, member.supervisor
+    return {
+        "id": record.id,
+        "service": record.service_id,
+        "backend": record.backend,
+        "state": member.state,
+        "pid": supervisor.pid if supervisor else None,
+        "port": record.port,
+        "uptime_s": round(now - record.started_at, 1) if record.started_at else 0.0,
+        "restarts": record.restarts,
+        "last_exit": record.last_exit,
+        "last_error": record.last_error,
+        "certificate_expiry": None,
+        "upstreams": [upstream.id for upstream in member.assignment.proxy.upstreams],
+    }

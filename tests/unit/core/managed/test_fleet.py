@@ -1,0 +1,293 @@
+"""Many proxies with real processes: what is wanted runs, what is not does not."""
+
+import asyncio
+import dataclasses
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connect_proxy.consul.access import AgentAccess
+from connect_proxy.errors import UnknownProxyError
+from connect_proxy.managed.assignment import Assignment, inherited
+from connect_proxy.managed.configuration import ManagedProxy, Origin
+from connect_proxy.managed.fleet import Fleet
+from connect_proxy.managed.member import status_rows
+from connect_proxy.managed.state_file import DataDirectory
+from connect_proxy.secret import Secret
+from connect_proxy.supervisor.identity import ProcessIdentity, identity_of
+from support.processes import wait_until
+
+TOKEN = "5f8a2f7e-7c1c-4f43-8d57-3d9c8d5a6f10"
+
+
+def assignment(service: str, *command: str, **parts: Any) -> Assignment:
+    proxy = ManagedProxy(
+        id=f"{service}-proxy",
+        name=f"{service}-proxy",
+        service_id=service,
+        service_name=service,
+        backend="custom_exec",
+        command=command or ("sleep", "600"),
+        service_port=8080,
+        origin=Origin(file="web.hcl", line=1),
+    )
+    example = Assignment(
+        proxy=proxy,
+        port=20001,
+        access=AgentAccess(token=Secret(TOKEN)),
+        environment=inherited(os.environ),
+    )
+    return dataclasses.replace(example, **parts)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> DataDirectory:
+    folder = DataDirectory(path=tmp_path / "data")
+    folder.lock()
+    return folder
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(work)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110  (processes set no events)
+            await asyncio.sleep(0.01)
+
+
+def pid_of(fleet: Fleet, proxy_id: str) -> int:
+    supervisor = fleet.members[proxy_id].supervisor
+    assert supervisor is not None
+    return supervisor.pid or 0
+
+
+def program_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def test_what_is_wanted_runs_and_what_is_not_wanted_any_more_ends(directory: DataDirectory) -> None:
+    async def life() -> None:
+        fleet = Fleet(directory)
+        plan = await fleet.apply([assignment("web"), assignment("db")])
+        assert plan.lines() == ("+ db-proxy", "+ web-proxy")
+        await until(lambda: pid_of(fleet, "web-proxy") and pid_of(fleet, "db-proxy"))
+        kept, ended = pid_of(fleet, "web-proxy"), pid_of(fleet, "db-proxy")
+        plan = await fleet.apply([assignment("web")])
+        assert plan.lines() == ("- db-proxy",)
+        assert identity_of(ended) is None
+        assert pid_of(fleet, "web-proxy") == kept
+        await fleet.stop_all()
+        assert identity_of(kept) is None
+
+    run(life())
+
+
+def test_only_what_changed_is_restarted(directory: DataDirectory) -> None:
+    async def life() -> None:
+        fleet = Fleet(directory)
+        await fleet.apply([assignment("web"), assignment("db")])
+        await until(lambda: pid_of(fleet, "web-proxy") and pid_of(fleet, "db-proxy"))
+        before = pid_of(fleet, "web-proxy"), pid_of(fleet, "db-proxy")
+        plan = await fleet.apply([assignment("web"), assignment("db", "sleep", "601")])
+        assert plan.lines() == ("~ db-proxy (restart)",)
+        await until(lambda: pid_of(fleet, "db-proxy"))
+        assert pid_of(fleet, "web-proxy") == before[0]
+        assert pid_of(fleet, "db-proxy") != before[1]
+        await fleet.stop_all()
+
+    run(life())
+
+
+def test_the_daemon_gets_consuls_environment_and_its_output_goes_to_its_logs(
+    directory: DataDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONSUL_HTTP_TOKEN", "the agent's own")
+    command = ("sh", "-c", "env; echo to stderr >&2; exec sleep 600")
+
+    async def life() -> None:
+        fleet = Fleet(directory)
+        await fleet.apply([assignment("web", *command)])
+        stderr = directory.logs_path / "web-proxy-stderr.log"
+        await until(lambda: stderr.exists() and stderr.read_text() == "to stderr\n")
+        await fleet.stop_all()
+
+    run(life())
+    lines = (directory.logs_path / "web-proxy-stdout.log").read_text().splitlines()
+    variables = dict(line.split("=", 1) for line in lines)
+    assert variables["CONNECT_PROXY_ID"] == "web-proxy"
+    assert variables["CONNECT_PROXY_TOKEN"] == TOKEN
+    assert variables["CONSUL_HTTP_ADDR"] == "127.0.0.1:8500"
+    assert variables["CONSUL_CACERT"] == ""
+    assert "the agent's own" not in variables.values()
+
+
+def test_a_crashed_proxy_is_started_again_and_the_state_says_so(directory: DataDirectory) -> None:
+    async def life() -> None:
+        fleet = Fleet(directory)
+        await fleet.apply([assignment("web")])
+        await until(lambda: b"sleep" in program_of(pid_of(fleet, "web-proxy")))
+        first = pid_of(fleet, "web-proxy")
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: pid_of(fleet, "web-proxy") not in {0, first})
+        await until(lambda: fleet.members["web-proxy"].state == "running")
+        (row,) = status_rows(fleet.members, now=0)
+        assert (row["state"], row["restarts"], row["last_exit"]) == ("running", 1, -9)
+        await fleet.stop_all()
+
+    run(life())
+
+
+def test_an_exit_that_a_restart_cannot_help_is_final(directory: DataDirectory) -> None:
+    async def life() -> None:
+        fleet = Fleet(directory)
+        await fleet.apply([assignment("web", "sh", "-c", "exit 127"), assignment("db", "/nowhere/proxy")])
+        await until(lambda: fleet.members["web-proxy"].state == "fatal")
+        rows = {row["id"]: row for row in status_rows(fleet.members, now=0)}
+        assert rows["web-proxy"]["last_exit"] == 127
+        assert "'/nowhere/proxy'" in rows["db-proxy"]["last_error"]
+        assert rows["db-proxy"]["pid"] is None
+        await fleet.stop_all()
+
+    run(life())
+
+
+def test_proxies_outlive_the_agent_and_are_found_again(directory: DataDirectory) -> None:
+    async def first() -> None:
+        fleet = Fleet(directory)
+        await fleet.apply([assignment("web")])
+        await until(lambda: b"sleep" in program_of(pid_of(fleet, "web-proxy")))
+        await fleet.leave()
+
+    async def second() -> None:
+        fleet = Fleet(directory)
+        record = fleet.record("web-proxy")
+        assert record is not None
+        assert record.process is not None
+        await fleet.apply([assignment("web")])
+        await until(lambda: fleet.members["web-proxy"].state == "running")
+        assert pid_of(fleet, "web-proxy") == record.process.pid
+        os.kill(record.process.pid, signal.SIGKILL)
+        await until(lambda: pid_of(fleet, "web-proxy") not in {0, record.process and record.process.pid})
+        await fleet.stop_all()
+
+    run(first())
+    run(second())
+
+
+def test_a_pid_of_another_boot_or_another_process_is_not_adopted(directory: DataDirectory) -> None:
+    async def life() -> None:
+        fleet = Fleet(directory)
+        await fleet.apply([assignment("web")])
+        await until(lambda: b"sleep" in program_of(pid_of(fleet, "web-proxy")))
+        await fleet.stop_all()
+        record = dataclasses.replace(
+            fleet.members["web-proxy"].record,
+            process=ProcessIdentity(boot_id="an earlier boot", pid=os.getpid(), start_time=1),
+        )
+        directory.write({"web-proxy": record})
+        again = Fleet(directory)
+        await again.apply([assignment("web")])
+        await until(lambda: pid_of(again, "web-proxy"))
+        assert pid_of(again, "web-proxy") != os.getpid()
+        await again.stop_all()
+
+    run(life())
+
+
+def test_a_process_that_no_definition_asks_for_any_more_is_ended(directory: DataDirectory) -> None:
+    async def first() -> None:
+        fleet = Fleet(directory)
+        await fleet.apply([assignment("web")])
+        await until(lambda: b"sleep" in program_of(pid_of(fleet, "web-proxy")))
+        await fleet.leave()
+
+    async def second() -> None:
+        fleet = Fleet(directory)
+        record = fleet.record("web-proxy")
+        assert record is not None
+        assert record.process is not None
+        await fleet.apply([])
+        assert identity_of(record.process.pid) is None
+        assert directory.read() == {}
+
+    run(first())
+    run(second())
+
+
+def test_a_stop_is_remembered_until_the_start(directory: DataDirectory) -> None:
+    async def first() -> None:
+        fleet = Fleet(directory)
+        await fleet.apply([assignment("web")])
+        await until(lambda: pid_of(fleet, "web-proxy"))
+        await fleet.stop("web-proxy")
+        assert fleet.members["web-proxy"].state == "held"
+
+    async def second() -> None:
+        fleet = Fleet(directory)
+        await fleet.apply([assignment("web")])
+        assert fleet.members["web-proxy"].state == "held"
+        fleet.start("web-proxy")
+        await until(lambda: pid_of(fleet, "web-proxy"))
+        await fleet.stop_all()
+
+    run(first())
+    run(second())
+
+
+def test_a_refused_proxy_is_not_started_and_says_why(directory: DataDirectory) -> None:
+    async def life() -> None:
+        fleet = Fleet(directory)
+        await fleet.apply([assignment("web", refused="managed proxies are not run as root")])
+        (row,) = status_rows(fleet.members, now=0)
+        assert (row["state"], row["pid"]) == ("refused", None)
+        assert row["last_error"] == "managed proxies are not run as root"
+        await fleet.apply([assignment("web")])
+        await until(lambda: pid_of(fleet, "web-proxy"))
+        await fleet.stop_all()
+
+    run(life())
+
+
+def test_an_unknown_id_is_named_with_the_known_ones(directory: DataDirectory) -> None:
+    async def life() -> None:
+        fleet = Fleet(directory)
+        await fleet.apply([assignment("web", refused="no")])
+        with pytest.raises(UnknownProxyError, match=r"'nosuch'; there are web-proxy"):
+            fleet.start("nosuch")
+
+    run(life())
+
+
+def test_no_secret_is_on_disk(directory: DataDirectory) -> None:
+    async def life() -> None:
+        fleet = Fleet(directory)
+        await fleet.apply([assignment("web")])
+        await until(lambda: b"sleep" in program_of(pid_of(fleet, "web-proxy")))
+        assert TOKEN.encode() not in program_of(pid_of(fleet, "web-proxy"))
+        await fleet.stop_all()
+
+    run(life())
+    for path in directory.path.rglob("*"):
+        assert not path.is_file() or TOKEN not in path.read_text()
+
+
+def test_without_a_data_directory_the_proxies_end_with_the_agent() -> None:
+    async def life() -> int:
+        fleet = Fleet(None)
+        await fleet.apply([assignment("web")])
+        await until(lambda: b"sleep" in program_of(pid_of(fleet, "web-proxy")))
+        pid = pid_of(fleet, "web-proxy")
+        await fleet.stop_all()
+        return pid
+
+    pid = asyncio.run(life())
+    wait_until(lambda: identity_of(pid) is None, "the proxy's end")
