@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import signal
 import socket
 import sys
@@ -120,7 +121,7 @@ async def serve(settings: ResolvedSettings) -> None:
 
 
 def dev_agent_options(settings: ResolvedSettings) -> DevAgentOptions:
-    """The options that *settings* ask for. Raises UsageError for numbers that are no ports."""
+    """The options that *settings* ask for. Raises UsageError for what is no port or no datacenter."""
     from connect_proxy.dev_agent.agent import DevAgentOptions
 
     for name, least in (("http-port", 0), ("grpc-port", OFF), ("dns-port", OFF)):
@@ -136,9 +137,17 @@ def dev_agent_options(settings: ResolvedSettings) -> DevAgentOptions:
         client=settings.text("client"),
         bind=settings.text("bind"),
         node=settings.text("node") or socket.gethostname(),
-        datacenter=settings.text("datacenter"),
+        datacenter=_datacenter(settings.text("datacenter")),
         sidecar_ports=(first, last),
     )
+
+
+def _datacenter(name: str) -> str:
+    """In lower case, as Consul's agent has it: the name is a part of identities and of DNS names."""
+    if re.fullmatch(r"[a-z0-9_-]+", name.lower()):
+        return name.lower()
+    message = f'-datacenter is "{name}": use only a-z, 0-9, "-" and "_"'
+    raise UsageError(message)
 
 
 def _check_port(settings: ResolvedSettings, name: str, least: int) -> int:

@@ -47,6 +47,16 @@ def test_what_is_no_port_is_a_usage_error(flags: dict[str, str], problem: str) -
         agent.dev_agent_options(settings(**flags))
 
 
+@pytest.mark.parametrize("name", ["a b", "a.b", "é", ""])
+def test_what_is_no_datacenter_is_a_usage_error(name: str) -> None:
+    with pytest.raises(UsageError, match=f'-datacenter is "{name}"'):
+        agent.dev_agent_options(settings(datacenter=name))
+
+
+def test_a_datacenter_is_in_lower_case() -> None:
+    assert agent.dev_agent_options(settings(datacenter="DC_1")).datacenter == "dc_1"
+
+
 def test_without_dev_it_says_what_there_is() -> None:
     with pytest.raises(UsageError, match="connect-proxy agent -dev"):
         agent.execute(["-http-port", "0"])
