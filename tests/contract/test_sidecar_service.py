@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from support.agents import AgentUnderTest
+from support.processes import wait_until
 
 pytestmark = pytest.mark.contract
 
@@ -120,8 +121,6 @@ def test_own_checks_replace_the_default_ones(agent: AgentUnderTest) -> None:
 
 
 def test_the_alias_check_follows_the_parents_checks(agent: AgentUnderTest) -> None:
-    from support.processes import wait_until
-
     agent.api.register(_with_sidecar() | {"Check": {"TTL": "60s"}})
 
     def alias() -> str:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from support.agents import client_environment
 from support.applications import ask, echo_server
 from support.embedded_agent import EmbeddedAgent
 from support.ports import free_port
-from support.processes import wait_until
+from support.processes import Program, wait_until
+from support.real_parts import consul_binary
 from support.sidecars import CONSUL, consul, start_sidecar, wait_ready
 
 pytestmark = pytest.mark.integration
@@ -76,10 +78,6 @@ def test_two_consul_connect_proxies_talk_and_obey(embedded_agent: EmbeddedAgent,
 
 def test_a_proxy_registers_itself_with_a_heartbeat(embedded_agent: EmbeddedAgent, tmp_path: Path) -> None:
     """``consul connect proxy -register``: a TTL check that it renews, gone once it is interrupted."""
-    from support.agents import client_environment
-    from support.processes import Program
-    from support.real_parts import consul_binary
-
     port = free_port()
     with echo_server() as web:
         argv: list[str | Path] = [consul_binary(), "connect", "proxy", "-service", "web", "-register"]

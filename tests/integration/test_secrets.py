@@ -11,7 +11,7 @@ import pytest
 from support.agents import client_environment
 from support.embedded_agent import connect_proxy_program
 from support.ports import free_port
-from support.processes import Program
+from support.processes import Program, run
 from support.real_consul import RealConsul
 from support.real_parts import envoy_binary
 from support.sidecars import register_pair
@@ -102,8 +102,6 @@ def test_the_token_stays_where_it_was_put(
 
 def test_bootstrap_masks_what_is_not_needed_to_start(secured_consul: RealConsul, token: str) -> None:
     """custom_exec prints the environment it would give; the secrets in it are masked."""
-    from support.processes import run
-
     argv: list[str | Path] = [
         connect_proxy_program(),
         "--backend",
