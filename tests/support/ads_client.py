@@ -21,12 +21,16 @@ class AdsStream:
         self._call = call
         self._kind = kind
 
-    async def ask(self, type_url: str, *names: str, node: str = "test-proxy") -> None:
+    async def ask(
+        self, type_url: str, *names: str, node: str = "test-proxy", envoy: tuple[int, int] = (1, 40)
+    ) -> None:
         if self._kind == "delta":
             message = discovery_pb2.DeltaDiscoveryRequest(type_url=type_url, resource_names_subscribe=names)
         else:
             message = discovery_pb2.DiscoveryRequest(type_url=type_url, resource_names=names)
         message.node.id = node
+        version = message.node.user_agent_build_version.version
+        version.major_number, version.minor_number = envoy
         await self._call.write(message)
 
     async def answer(self, response: Any, *, error: str = "", names: tuple[str, ...] = ()) -> None:

@@ -21,6 +21,11 @@ class Version:
         return f"{self.major}.{self.minor}.{self.patch}"
 
 
+OLDEST_SERVED = Version(1, 22)
+"""The oldest Envoy that our own xDS serves. An older one does not know
+``match_typed_subject_alt_names`` and, ignoring what it does not know, would accept any identity."""
+
+
 def find_version(text: str) -> Version | None:
     """The first three numbers joined by dots in *text* (``envoy  version: <sha>/1.40.0/Clean/…``)."""
     match = _TRIPLE.search(text)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from connect_proxy.errors import RefusedError
 from connect_proxy_envoy.agent_self import AgentXds
 from connect_proxy_envoy.settings import XDS_AGENT, XDS_AUTO, XDS_LOCAL
-from connect_proxy_envoy.version import Version, is_supported
+from connect_proxy_envoy.version import OLDEST_SERVED, Version, is_supported
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,13 +29,13 @@ def choose_xds_source(
     """The source for ``-xds`` *wanted*.
 
     *agent* is None where the token may not read agent/self. Raises RefusedError where ``-xds agent``
-    was asked for and the agent does not support this Envoy.
+    was asked for and the agent does not support this Envoy, and where this Envoy is too old for ours.
     """
     if wanted == XDS_LOCAL:
-        return XdsSource(source=XDS_LOCAL, reason="-xds local was given")
+        return _local(envoy, "-xds local was given")
     objection = _objection(agent, envoy, ignore_compatibility=ignore_compatibility)
     if wanted == XDS_AUTO and objection:
-        return XdsSource(source=XDS_LOCAL, reason=objection)
+        return _local(envoy, objection)
     if agent is not None and not ignore_compatibility and not is_supported(envoy, agent.supported_envoys):
         message = (
             f"Envoy {envoy} is not supported by this Consul agent, which lists "
@@ -49,6 +49,17 @@ def choose_xds_source(
         reason = "agent/self may not be read with this token (agent:read)"
         return XdsSource(source=XDS_AGENT, reason=reason)
     return XdsSource(source=XDS_AGENT, reason=f"the agent serves xDS v3 and supports Envoy {envoy}")
+
+
+def _local(envoy: Version, reason: str) -> XdsSource:
+    """Our own xDS. Raises RefusedError for an Envoy that would not heed all of it."""
+    if envoy < OLDEST_SERVED:
+        message = (
+            f"Envoy {envoy} is too old for connect-proxy's own xDS ({reason}): it would not check whom it "
+            f"talks to; install Envoy {OLDEST_SERVED} or newer"
+        )
+        raise RefusedError(message)
+    return XdsSource(source=XDS_LOCAL, reason=reason)
 
 
 def _objection(agent: AgentXds | None, envoy: Version, *, ignore_compatibility: bool) -> str:

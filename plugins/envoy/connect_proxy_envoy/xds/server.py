@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from connect_proxy.errors import PermissionDeniedError, PortInUseError, UnknownTokenError
 from connect_proxy_envoy.resources.resource import Resource
 from connect_proxy_envoy.resources.sidecar import NEWEST
-from connect_proxy_envoy.version import Version
+from connect_proxy_envoy.version import OLDEST_SERVED, Version
 from connect_proxy_envoy.xds import protobuf
 from connect_proxy_envoy.xds.delta import DeltaStream
 from connect_proxy_envoy.xds.feed import ResourceFeed
@@ -125,6 +125,9 @@ class XdsServer:
         if first is None:
             return
         caller = Caller(node_id=first.node.id, token=_token(context), envoy=_version(first.node))
+        if caller.envoy < OLDEST_SERVED:
+            details = f"Envoy {caller.envoy} is too old: {OLDEST_SERVED} is the oldest that is served"
+            await context.abort(protobuf.grpc_module.StatusCode.INVALID_ARGUMENT, details)
         try:
             async with self._feeds.open(caller) as feed:
                 self._receive(kind, first)

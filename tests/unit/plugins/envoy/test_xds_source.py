@@ -48,6 +48,13 @@ def test_the_agent_with_an_unsupported_envoy_is_refused_with_both_versions() -> 
         _choose("agent", OTHER)
 
 
+@pytest.mark.parametrize("wanted", ["local", "auto"])
+def test_an_envoy_that_would_ignore_the_identity_check_is_refused(wanted: str) -> None:
+    with pytest.raises(RefusedError, match=r"1\.21\.9 is too old"):
+        choose_xds_source(wanted, OLD, Version(1, 21, 9), ignore_compatibility=True)
+    assert choose_xds_source(wanted, OLD, Version(1, 22), ignore_compatibility=False).is_local
+
+
 def test_the_check_can_be_ignored() -> None:
     assert _choose("agent", OTHER, ignore=True).source == "agent"
     assert _choose("auto", OTHER, ignore=True).source == "agent"

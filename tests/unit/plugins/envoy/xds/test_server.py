@@ -133,6 +133,16 @@ def test_a_caller_without_the_right_is_told_so(tmp_path: Path, error: type[Excep
     served(act, tmp_path, feeds=Closed())
 
 
+def test_an_envoy_that_would_ignore_the_identity_check_is_served_nothing(tmp_path: Path) -> None:
+    async def act(address: str, feed: ResourceFeed, server: XdsServer) -> None:
+        feed.take(snapshot())
+        async with ads_stream(address) as stream:
+            await stream.ask(CLUSTER, envoy=(1, 21))
+            assert await stream.code() == "INVALID_ARGUMENT"
+
+    served(act, tmp_path)
+
+
 def test_a_stream_that_ends_is_no_longer_counted(tmp_path: Path) -> None:
     async def act(address: str, feed: ResourceFeed, server: XdsServer) -> None:
         feed.take(snapshot())
