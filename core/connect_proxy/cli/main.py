@@ -38,6 +38,10 @@ COMMANDS: Final[Mapping[str, Verb]] = {
         module="connect_proxy.cli.commands.backends",
         summary="List the installed backends.",
     ),
+    "validate": Verb(
+        module="connect_proxy.cli.commands.validate",
+        summary="Check the agent's configuration files.",
+    ),
     "wait": Verb(
         module="connect_proxy.cli.commands.wait",
         summary="Wait until a sidecar is ready.",

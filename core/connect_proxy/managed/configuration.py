@@ -17,10 +17,11 @@ class Origin:
 
     file: str
     line: int = 0
-    """From 1; 0 where the format does not tell."""
+    """From 1; 0 where it is about the whole file."""
+    column: int = 0
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}" if self.line else self.file
+        return ":".join([self.file, *(str(number) for number in (self.line, self.column) if number)])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +31,8 @@ class ProxyStanza:
     backend: str = ""
     command: tuple[str, ...] = ()
     config: Mapping[str, Any] = EMPTY
-    """Opaque; ``bind_port``, ``bind_address``, ``local_service_address`` … as Consul 1.2 had them."""
+    """Opaque, as written, its ``upstreams`` included; ``bind_port``, ``bind_address``,
+    ``local_service_address`` … as Consul 1.2 had them."""
     upstreams: tuple[Upstream, ...] = ()
     """From ``upstreams`` and from ``config.upstreams``."""
 
@@ -41,17 +43,30 @@ class ServiceDefinition:
 
     id: str
     name: str
-    origin: Origin
+    origin: Origin = field(compare=False)
+    """Not compared: a definition that moved in its file is still the same."""
     body: Mapping[str, Any]
     """What ``PUT /v1/agent/service/register`` takes (CamelCase), without Token and Connect.Proxy. A
     ``sidecar_service`` stands in it as Consul takes it; an unmanaged proxy is translated already."""
     token: Secret = NO_SECRET
     """The service's own ACL token, if the file gives one."""
+    sidecar_token: Secret = NO_SECRET
+    """That of its ``sidecar_service``, if the file gives one; else the service's counts."""
     port: int = 0
     proxy: ProxyStanza | None = None
     """``connect.proxy``: a managed proxy is wanted."""
     sidecar: ProxyStanza | None = None
     """``connect.sidecar_service`` with ``backend`` or ``command``: that sidecar is started too."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckDefinition:
+    """A check that stands outside of every service."""
+
+    body: Mapping[str, Any]
+    """What ``PUT /v1/agent/check/register`` takes (CamelCase), without Token."""
+    token: Secret = NO_SECRET
+    origin: Origin = field(compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +93,7 @@ class AgentConfiguration:
     """Everything the files say."""
 
     services: tuple[ServiceDefinition, ...] = ()
+    checks: tuple[CheckDefinition, ...] = ()
     connect_enabled: bool = True
     allow_managed_root: bool = False
     allow_managed_api_registration: bool = False
@@ -113,4 +129,4 @@ class ManagedProxy:
     """The definition's own, if any; else one is made for this proxy."""
     is_sidecar: bool = False
     """Registered by Consul through ``sidecar_service``: only the process is ours."""
-    origin: Origin
+    origin: Origin = field(compare=False)
