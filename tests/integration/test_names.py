@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def _call(agent: AgentUnderTest, name: str, caller: str, callee: str, folder: Pa
     upstream = free_port()
     source = f"from-{name}"
     with echo_server() as application:
-        connect = {"SidecarService": {"Check": check}}
+        connect: dict[str, Any] = {"SidecarService": {"Check": check}}
         agent.api.register({"Name": name, "ID": "callee", "Port": application.port, "Connect": connect})
         proxy = {"Upstreams": [{"DestinationName": name, "LocalBindPort": upstream}]}
         connect = {"SidecarService": {"Check": check, "Proxy": proxy}}
