@@ -64,6 +64,27 @@ FIGURES: Final = (
         goals={"go": 2.5, "envoy": 0.6},
     ),
     Figure(
+        key="cost-throughput-1",
+        title="ms of processor time per Gbit, 1 stream",
+        digits=0,
+        more_is_better=False,
+        goals={},
+    ),
+    Figure(
+        key="cost-requests-16",
+        title="µs of processor time per request, 16 kept connections",
+        digits=1,
+        more_is_better=False,
+        goals={},
+    ),
+    Figure(
+        key="cost-new-connections",
+        title="µs of processor time per new connection",
+        digits=0,
+        more_is_better=False,
+        goals={},
+    ),
+    Figure(
         key="idle-connection",
         title="KiB more memory per idle connection, both sidecars",
         digits=0,

@@ -11,6 +11,7 @@ from bench import iperf3, wrk
 from bench.applications import Application
 from bench.idle_connections import kib_each
 from bench.peer import CLIENT, RunningPeer
+from bench.processor_time import processor_seconds
 from bench.reading import Reading
 from bench.resident import resident_kib
 
@@ -49,43 +50,44 @@ def _idle_connection(peer: RunningPeer, effort: Effort) -> Reading:
 
 def _throughput(streams: int) -> Callable[[RunningPeer, Effort], Reading]:
     def measure(peer: RunningPeer, effort: Effort) -> Reading:
-        port = peer.ports[Application.IPERF3]
+        port, path = peer.ports[Application.IPERF3], peer.pids(CLIENT, Application.IPERF3.value)
+        before = processor_seconds(path)
         found = iperf3.gigabits(port, streams=streams, seconds=effort.seconds)
-        return Reading(values={f"throughput-{streams}": found})
+        spent = processor_seconds(path) - before
+        cost = spent * 1e3 / (found * effort.seconds)
+        return Reading(values={f"throughput-{streams}": found, f"cost-throughput-{streams}": cost})
 
     return measure
 
 
-def _requests(connections: int) -> Callable[[RunningPeer, Effort], Reading]:
+def _requests(
+    name: str, connections: int, headers: tuple[str, ...] = ()
+) -> Callable[[RunningPeer, Effort], Reading]:
     def measure(peer: RunningPeer, effort: Effort) -> Reading:
-        port = peer.ports[Application.HTTP]
-        found = wrk.measured(port, connections=connections, seconds=effort.seconds)
+        port, path = peer.ports[Application.HTTP], peer.pids(CLIENT, Application.HTTP.value)
+        before = processor_seconds(path)
+        found = wrk.measured(port, connections=connections, seconds=effort.seconds, headers=headers)
+        spent = processor_seconds(path) - before
         values = {
-            f"requests-{connections}": found.requests_per_second,
+            name: found.requests_per_second,
             f"p99-{connections}": found.p99_ms,
+            f"cost-{name}": spent * 1e6 / (found.requests_per_second * effort.seconds),
         }
         return Reading(values=values, trouble=found.trouble)
 
     return measure
 
 
-def _new_connections(peer: RunningPeer, effort: Effort) -> Reading:
-    found = wrk.measured(
-        peer.ports[Application.HTTP],
-        connections=16,
-        seconds=effort.seconds,
-        headers=("Connection: close",),
-    )
-    return Reading(values={"new-connections": found.requests_per_second}, trouble=found.trouble)
-
-
 LOADS: Final = (
     Load(figures=("resident",), measure=_resident),
     Load(figures=("idle-connection",), measure=_idle_connection),
-    Load(figures=("throughput-1",), measure=_throughput(1)),
+    Load(figures=("throughput-1", "cost-throughput-1"), measure=_throughput(1)),
     Load(figures=("throughput-4",), measure=_throughput(4)),
-    Load(figures=("requests-16",), measure=_requests(16)),
-    Load(figures=("requests-1", "p99-1"), measure=_requests(1)),
-    Load(figures=("new-connections",), measure=_new_connections),
+    Load(figures=("requests-16", "cost-requests-16"), measure=_requests("requests-16", 16)),
+    Load(figures=("requests-1", "p99-1"), measure=_requests("requests-1", 1)),
+    Load(
+        figures=("new-connections", "cost-new-connections"),
+        measure=_requests("new-connections", 16, ("Connection: close",)),
+    ),
 )
 """Memory first: a heap that has grown under load would hide what connections cost."""
