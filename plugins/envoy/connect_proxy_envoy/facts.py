@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from connect_proxy.errors import ConfigurationError, MissingProgramError, UsageError
-from connect_proxy.plugin_api import ProxyContext
+from connect_proxy.plugin_api import ProxyContext, Source
 from connect_proxy_envoy.address import Address, PipeAddress, SocketAddress, resolved
 from connect_proxy_envoy.admin_address import check_free, choose_admin_address
 from connect_proxy_envoy.agent_self import V3_ONLY, AgentXds, read_agent_xds
@@ -79,7 +79,7 @@ def gather(context: ProxyContext) -> HostFacts:
     grpc = None if xds.is_local else _grpc(context, agent)
     if grpc is not None and program is not None:
         _dial(grpc.address)
-    return HostFacts(
+    facts = HostFacts(
         xds=xds,
         admin=admin,
         grpc=grpc,
@@ -87,6 +87,22 @@ def gather(context: ProxyContext) -> HostFacts:
         v2=grpc is not None and _is_v2(context, agent, program),
         newest_supported=str(agent.newest_envoy) if agent and agent.newest_envoy else NEWEST_V2,
     )
+    if context.option("enable-config-gen-logging"):
+        _tell(context, facts)
+    return facts
+
+
+def _tell(context: ProxyContext, facts: HostFacts) -> None:
+    """Log what the bootstrap is made of. Values of ``Proxy.Config`` are not shown: they may be secret."""
+    registration = context.registration
+    log.info("bootstrap: proxy %r stands for %r", registration.id, registration.destination_service_name)
+    log.info("bootstrap: %s, admin API on %s", "v2" if facts.v2 else "v3", facts.admin)
+    log.info("bootstrap: keys of Proxy.Config: %s", ", ".join(sorted(registration.config)) or "none")
+    for name, option in sorted(context.options.items()):
+        if option.source is not Source.DEFAULT:
+            log.info(
+                "bootstrap: -%s is %r from %s", name, option.value, option.origin or option.source.value
+            )
 
 
 def _is_v2(context: ProxyContext, agent: AgentXds | None, program: EnvoyProgram | None) -> bool:

@@ -114,6 +114,19 @@ def test_an_envoy_that_knows_no_v2_gets_none(envoy: Path) -> None:
     assert gather(_context(envoy, OLD_LIST, given=given)).v2 is False
 
 
+def test_what_the_bootstrap_is_made_of_is_logged_on_demand_without_values(
+    envoy: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = {"enable_config_gen_logging": True, "grpc_addr": "127.0.0.1:9"}
+    config = {"envoy_tracing_json": "may be secret"}
+    with caplog.at_level(logging.INFO):
+        gather(_context(envoy, NEW, given=given, config=config, bootstrap_only=True))
+    told = "\n".join(caplog.messages)
+    assert "-grpc-addr is '127.0.0.1:9' from -grpc-addr" in told
+    assert "envoy_tracing_json" in told
+    assert "may be secret" not in told
+
+
 def test_a_silent_grpc_port_is_said_and_no_error(envoy: Path, caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
