@@ -71,6 +71,7 @@ class LeafClock:
         return {
             "valid": self.is_valid,
             "identity": self._leaf.identity,
+            "serial": self._leaf.serial,
             "expires_at": _iso(self._leaf.valid_before),
             "expires_in_s": round(self._leaf.valid_before - self._clock()),
         }

@@ -114,6 +114,7 @@ class TlsMaterial:
     """What this side proves itself with, and whom it believes."""
 
     identity: str
+    serial: str
     certificate_pem: str
     private_key: Secret
     roots_pem: str
@@ -195,14 +196,7 @@ def access_log(registration: Registration) -> str:
     return config_values.text(registration.config, "access_log", where=f"proxy {registration.id!r}")
 
 
-def status_address(registration: Registration) -> SocketAddress | None:
-    """Where metrics and status are served (``status_address``); None: nowhere."""
-    where = f"proxy {registration.id!r}"
-    configured = config_values.text(registration.config, "status_address", where=where)
-    return _address(configured, f"{where}: status_address", mode=0o600) if configured else None
-
-
-def _address(text: str, where: str, *, mode: int | None = None) -> SocketAddress:
+def address_of(text: str, where: str, *, mode: int | None = None) -> SocketAddress:
     """``host:port`` or ``unix:///path``."""
     if text.startswith("unix://"):
         return SocketAddress(path=text.removeprefix("unix://"), mode=mode)
@@ -215,7 +209,7 @@ def _application(registration: Registration, where: str) -> SocketAddress:
         return SocketAddress(path=registration.local_service_socket_path)
     configured = config_values.text(registration.config, "local_service_address", where=where)
     if configured:
-        return _address(configured, f"{where}: local_service_address")
+        return address_of(configured, f"{where}: local_service_address")
     return SocketAddress(
         host=registration.local_service_address or "127.0.0.1", port=registration.local_service_port
     )
@@ -281,6 +275,7 @@ def tls_material(leaf: Leaf, roots: Roots) -> TlsMaterial:
     """The leaf with its key, and every root that Consul lists: old ones too, until it drops them."""
     return TlsMaterial(
         identity=leaf.uri,
+        serial=leaf.serial,
         certificate_pem=leaf.certificate_pem,
         private_key=leaf.private_key,
         roots_pem=roots.pem,

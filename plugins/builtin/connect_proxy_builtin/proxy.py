@@ -12,7 +12,6 @@ from typing import Any, Final
 from connect_proxy.errors import ConfigurationError
 from connect_proxy.plugin_api import ProxyRuntime
 from connect_proxy.snapshot.snapshot import ProxySnapshot
-from connect_proxy_builtin import config_values
 from connect_proxy_builtin.authorizer import Authorizer
 from connect_proxy_builtin.data_plane import DataPlane
 from connect_proxy_builtin.descriptor_limit import raise_descriptor_limit
@@ -21,7 +20,8 @@ from connect_proxy_builtin.leaf_clock import LeafClock
 from connect_proxy_builtin.listeners import PUBLIC
 from connect_proxy_builtin.messages import AuthorizeSource
 from connect_proxy_builtin.names import Names, names_in
-from connect_proxy_builtin.policy import PlanePolicy, plane_policy, status_address
+from connect_proxy_builtin.policy import PlanePolicy, plane_policy
+from connect_proxy_builtin.process_settings import status_address, worker_count
 from connect_proxy_builtin.status_server import serving
 
 log = logging.getLogger("connect_proxy.builtin")
@@ -44,6 +44,8 @@ class BuiltinProxy:
         self._names = Names()
         self._over: asyncio.Future[int] | None = None
         self._draining = self._ended = False
+        self._incomplete = asyncio.Event()
+        """Set while a listener is missing."""
         self._exposed: set[str] = set()
         self._rejected = ""
 
@@ -52,8 +54,7 @@ class BuiltinProxy:
         self._runtime = runtime
         registration = runtime.context.registration
         raise_descriptor_limit()
-        where = f"proxy {registration.id!r}"
-        workers = max(1, config_values.count(registration.config, "workers", where=where, default=1))
+        workers = worker_count(registration)
         self._over = asyncio.get_running_loop().create_future()
         async with serving(status_address(registration), self.fresh_status):
             self._plane = plane = DataPlane(workers=workers, asked=self._asked, failed=self._plane_failed)
@@ -139,6 +140,8 @@ class BuiltinProxy:
             if failed:  # half a sidecar would look like a whole one
                 raise failed.get(PUBLIC) or next(iter(failed.values()))
             log.info("identity %s", policy.tls.identity)
+        if failed:
+            self._incomplete.set()
         self._warn_of_exposures(policy)
 
     def _warn_of_exposures(self, policy: PlanePolicy) -> None:
@@ -149,14 +152,14 @@ class BuiltinProxy:
 
     async def _retry_listeners(self, plane: DataPlane) -> None:
         """Soon at first: an address that was left a moment ago is free in the next."""
-        pause = RETRY_LISTENERS_FIRST_S
         while True:
-            await asyncio.sleep(pause)
-            if plane.listeners.complete:
-                pause = RETRY_LISTENERS_FIRST_S
-            else:
+            await self._incomplete.wait()
+            pause = RETRY_LISTENERS_FIRST_S
+            while not plane.listeners.complete:
+                await asyncio.sleep(pause)
                 plane.listeners.retry()
                 pause = min(RETRY_LISTENERS_S, pause * 2)
+            self._incomplete.clear()
 
     # ------------------------------------------------------------ what supervisors ask for
 

@@ -13,20 +13,19 @@ from connect_proxy_builtin.policy import (
     access_log,
     inbound_policy,
     public_address,
-    status_address,
     upstream_policy,
 )
+from connect_proxy_builtin.process_settings import status_address, worker_count
 
 
 def effective_configuration(registration: Registration) -> Mapping[str, Any]:
     """Every value in force, defaults included. Raises ConfigurationError naming a wrong key."""
     public, inbound = public_address(registration), inbound_policy(registration)
     status = status_address(registration)
-    where = f"proxy {registration.id!r}"
     return {
         "proxy_id": registration.id,
         "service": inbound.service,
-        "workers": max(1, config_values.count(registration.config, "workers", where=where, default=1)),
+        "workers": worker_count(registration),
         "status_address": str(status) if status is not None else "",
         "access_log": access_log(registration),
         "public_listener": None
