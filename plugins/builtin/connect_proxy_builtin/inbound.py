@@ -129,10 +129,14 @@ class Inbound:
         if self._source.decision is not None:
             self.decided(self._source.decision)
             return
-        self._world.reactor.poller.modify(self._sock.fileno(), 0)
+        self._world.reactor.rewatch(self._sock.fileno(), 0, self._on_left)
         if not self._source.asked:
             self._source.asked = True
             self._world.tell(AuthorizeSource(source=self._peer.uri, serial=self._peer.serial))
+
+    def _on_left(self, _mask: int) -> None:
+        """While it waits for a decision or the application, only errors and hang-ups are watched for."""
+        self._close("caller_left")
 
     # ------------------------------------------------------------ authorisation
 
@@ -158,7 +162,7 @@ class Inbound:
         except OSError as exc:
             self._refuse("application_unreachable", f"{self._policy.application}: {cause(exc)}")
             return
-        reactor.poller.modify(self._sock.fileno(), 0)
+        reactor.rewatch(self._sock.fileno(), 0, self._on_left)
         reactor.watch(self._app.fileno(), 0 if connected else OUT, self._on_dialled)
         if connected:
             self._connected(self._app)

@@ -142,6 +142,26 @@ def test_while_consul_is_away_known_callers_stay_and_unknown_ones_are_refused(me
         wait_until(lambda: not server.proxy.status()["authorization_unanswered_since"], "a clear state")
 
 
+def test_a_caller_that_leaves_while_it_is_being_authorised_is_let_go(mesh_ca: MeshCa) -> None:
+    gate = threading.Event()
+    context = client_context(mesh_ca.leaf("api"), mesh_ca.root_pem)
+    with echo_server() as application, sidecar(mesh_ca, application) as (server, port):
+        server.consul.decide = lambda _service: gate.wait(15)
+        caller = context.wrap_socket(socket.create_connection(("127.0.0.1", port), timeout=10))
+        wait_until(lambda: server.consul.questions, "the question")
+        caller.sendall(b"in a hurry")
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        caller.close()
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as check:
+            check.shutdown(socket.SHUT_WR)
+            assert check.recv(1) == b"", "the worker has come to what happened after the reset"
+        gate.set()
+        server.wait_for_counter("inbound_refused.caller_left", 1)
+        wait_until(lambda: server.counter("inbound_open") == 0, "nothing open")
+        assert server.counter("defects") == 0
+        assert application.accepted == 0
+
+
 def test_more_than_max_inbound_connections_are_turned_away(mesh_ca: MeshCa) -> None:
     context = client_context(mesh_ca.leaf("api"), mesh_ca.root_pem)
     with (
