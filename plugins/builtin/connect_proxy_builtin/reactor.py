@@ -62,8 +62,10 @@ class Reactor:
 
     def step(self) -> None:
         """Wait for events and handle one batch."""
-        delay = self._timers.delay(monotonic())
-        events = self.poller.poll(FOR_EVER if delay is None else delay)
+        deadlines = self._timers.heap
+        # A cancelled deadline may wake us once in vain, which is cheaper than to look for it each time.
+        delay = max(0.0, deadlines[0].when - monotonic()) if deadlines else FOR_EVER
+        events = self.poller.poll(delay)
         self.now = monotonic()
         handlers = self._handlers
         for fd, mask in events:
@@ -73,13 +75,17 @@ class Reactor:
                     handler(mask)
                 except Exception as exc:
                     self._crashed(handler, exc)
+        if deadlines and deadlines[0].when <= self.now:
+            self._call_due()
+        if self._graveyard:
+            self._bury()
+
+    def _call_due(self) -> None:
         while (callback := self._timers.pop(self.now)) is not None:
             try:
                 callback()
             except Exception as exc:
                 self._crashed(callback, exc)
-        if self._graveyard:
-            self._bury()
 
     def _bury(self) -> None:
         dead, self._graveyard = self._graveyard, []

@@ -30,36 +30,31 @@ class Timers:
     """All deadlines of one loop. Times are of one monotonic clock, in seconds."""
 
     def __init__(self) -> None:
-        self._heap: list[Timer] = []
+        self.heap: list[Timer] = []
+        """The earliest first, cancelled ones among them. To be read where a call would cost too much."""
         self._compact_at = COMPACT_AT
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return len(self.heap)
 
     def add(self, when: float, callback: Callable[[], None]) -> Timer:
         """Call *callback* at *when* or soon after."""
-        if len(self._heap) >= self._compact_at:
+        if len(self.heap) >= self._compact_at:
             self._compact()
         timer = Timer(when, callback)
-        heapq.heappush(self._heap, timer)
+        heapq.heappush(self.heap, timer)
         return timer
 
     def _compact(self) -> None:
         """Throw cancelled entries away once they may be the most: the heap stays bounded by the living."""
-        self._heap = [timer for timer in self._heap if timer.callback is not None]
-        heapq.heapify(self._heap)
-        self._compact_at = max(COMPACT_AT, 2 * len(self._heap))
+        self.heap[:] = [timer for timer in self.heap if timer.callback is not None]
+        heapq.heapify(self.heap)
+        self._compact_at = max(COMPACT_AT, 2 * len(self.heap))
 
     def pop(self, now: float) -> Callable[[], None] | None:
         """The callback of the earliest deadline that has come; None if there is none. Forgotten here."""
-        while self._heap and (self._heap[0].callback is None or self._heap[0].when <= now):
-            callback = heapq.heappop(self._heap).callback
+        while self.heap and (self.heap[0].callback is None or self.heap[0].when <= now):
+            callback = heapq.heappop(self.heap).callback
             if callback is not None:
                 return callback
         return None
-
-    def delay(self, now: float) -> float | None:
-        """Seconds until the next one; None if there is none."""
-        while self._heap and self._heap[0].callback is None:
-            heapq.heappop(self._heap)
-        return max(0.0, self._heap[0].when - now) if self._heap else None
