@@ -11,7 +11,7 @@ from connect_proxy.mesh.certificates import Leaf, Roots
 from connect_proxy.mesh.endpoints import Endpoint
 from connect_proxy.mesh.intentions import Intention
 from connect_proxy.mesh.registration import Registration
-from connect_proxy.secret import Secret
+from connect_proxy.secret import NO_SECRET, Secret
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -33,6 +33,16 @@ class Authorization:
 
     authorized: bool
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AclToken:
+    """One ACL token (``/v1/acl/token``)."""
+
+    accessor: str
+    """Names it to an administrator; no secret."""
+    secret: Secret = NO_SECRET
+    """Empty where Consul hides it: who asked may read tokens (acl:read) but not write them."""
 
 
 class ConsulClient(Protocol):
@@ -88,14 +98,31 @@ class ConsulClient(Protocol):
     async def execute_query(self, name: str, *, datacenter: str = "") -> tuple[Endpoint, ...]:
         """``GET /v1/query/:name/execute?connect=true``: in Consul's order."""
 
-    async def register_service(self, definition: Mapping[str, Any]) -> None:
-        """``PUT /v1/agent/service/register``."""
+    async def register_service(self, definition: Mapping[str, Any], *, token: Secret = NO_SECRET) -> None:
+        """``PUT /v1/agent/service/register``. With *token*, if there is one, instead of the client's:
+        the agent keeps it, and writes the service into the catalog with it."""
 
     async def deregister_service(self, service_id: str) -> None:
         """``PUT /v1/agent/service/deregister/:id``."""
 
     async def update_check(self, check_id: str, *, status: str, output: str = "") -> None:
         """``PUT /v1/agent/check/update/:id``; status ``passing``, ``warning`` or ``critical``."""
+
+    async def create_token(self, *, service: str, description: str) -> AclToken:
+        """``PUT /v1/acl/token``: one with the identity of *service*, of this datacenter. Needs acl:write.
+
+        Raises AgentAnswerError with status 401 where ACLs are off.
+        """
+
+    async def read_token(self, accessor: str) -> AclToken:
+        """``GET /v1/acl/token/:accessor``. Needs acl:write for its secret, acl:read for the rest.
+
+        Raises UnknownTokenError if there is none, as it does for an unknown token of our own, and
+        AgentAnswerError with status 401 where ACLs are off.
+        """
+
+    async def delete_token(self, accessor: str) -> None:
+        """``DELETE /v1/acl/token/:accessor``; one that is gone already is no error. Needs acl:write."""
 
     async def aclose(self) -> None:
         """Close all connections. Calls under way end with AgentUnreachableError."""

@@ -9,7 +9,7 @@ from typing import Any
 from connect_proxy.consul import wire
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.answers import error_of
-from connect_proxy.consul.client import Answer, Authorization
+from connect_proxy.consul.client import AclToken, Answer, Authorization
 from connect_proxy.consul.request import AgentRequest, blocking_params, hash_params, path_of
 from connect_proxy.consul.transport import HttpAnswer, HttpTransport
 from connect_proxy.mesh.certificates import Leaf, Roots
@@ -17,7 +17,7 @@ from connect_proxy.mesh.endpoints import Endpoint
 from connect_proxy.mesh.immutable import thawed
 from connect_proxy.mesh.intentions import Intention
 from connect_proxy.mesh.registration import Registration
-from connect_proxy.secret import Secret
+from connect_proxy.secret import NO_SECRET, Secret
 
 
 class HttpConsulClient:
@@ -148,14 +148,15 @@ class HttpConsulClient:
         )
         return wire.query_result(await self._value(request), endpoint=request.endpoint)
 
-    async def register_service(self, definition: Mapping[str, Any]) -> None:
+    async def register_service(self, definition: Mapping[str, Any], *, token: Secret = NO_SECRET) -> None:
         await self._ask(
             AgentRequest(
                 method="PUT",
                 path=path_of("agent", "service", "register"),
                 body=thawed(definition),
                 needs=f'service:write on "{_name_in(definition)}" and on the services of its proxies',
-            )
+            ),
+            token=token,
         )
 
     async def deregister_service(self, service_id: str) -> None:
@@ -177,12 +178,31 @@ class HttpConsulClient:
             )
         )
 
+    async def create_token(self, *, service: str, description: str) -> AclToken:
+        identities = [{"ServiceName": service}]
+        request = AgentRequest(
+            method="PUT",
+            path=path_of("acl", "token"),
+            body={"Description": description, "ServiceIdentities": identities, "Local": True},
+            needs="acl:write",
+        )
+        return wire.acl_token(await self._value(request), endpoint=request.endpoint)
+
+    async def read_token(self, accessor: str) -> AclToken:
+        request = AgentRequest(path=path_of("acl", "token", accessor), needs="acl:write")
+        return wire.acl_token(await self._value(request), endpoint=request.endpoint)
+
+    async def delete_token(self, accessor: str) -> None:
+        await self._ask(
+            AgentRequest(method="DELETE", path=path_of("acl", "token", accessor), needs="acl:write")
+        )
+
     async def aclose(self) -> None:
         await self._transport.aclose()
 
-    async def _ask(self, request: AgentRequest) -> HttpAnswer:
+    async def _ask(self, request: AgentRequest, *, token: Secret = NO_SECRET) -> HttpAnswer:
         """The answer with status 200; every other one is raised as what it means."""
-        access = self._access
+        access = replace(self._access, token=token, token_file="") if token else self._access
         request = replace(request, params=self._everywhere | dict(request.params))
         answer = await self._transport.exchange(request, token=access.token)
         if answer.status != 200:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from connect_proxy.consul.client import Authorization
+from connect_proxy.consul.client import AclToken, Authorization
 from connect_proxy.consul.fields import Fields, Place, sections
 from connect_proxy.errors import AgentAnswerError
 from connect_proxy.mesh.certificates import Leaf, Root, Roots
@@ -19,10 +19,11 @@ from connect_proxy.mesh.endpoints import Endpoint
 from connect_proxy.mesh.immutable import frozen
 from connect_proxy.mesh.intentions import Intention, by_precedence
 from connect_proxy.mesh.registration import CONNECT_PROXY, SERVICE, Registration, Upstream
-from connect_proxy.secret import Secret
+from connect_proxy.secret import NO_SECRET, Secret
 
 TYPICAL: Final = ""
 """The kind of a service that is no proxy and no gateway."""
+HIDDEN_SECRET: Final = "<hidden>"  # noqa: S105 - what Consul shows in the place of one
 DEFAULT: Final = "default"
 """The namespace and the partition of open-source Consul, which leaves them out."""
 
@@ -236,6 +237,17 @@ def _identity(service: Fields, asked_for: str) -> str:
         proxied = service.section("Proxy").text("DestinationServiceName")
         return proxied or service.text("ProxyDestination", asked_for)
     return service.text("Service", asked_for) if kind == TYPICAL else asked_for
+
+
+def acl_token(value: Any, *, endpoint: str) -> AclToken:
+    """``acl/token``: of PUT and GET alike."""
+    fields = Fields(value, Place(endpoint))
+    if not fields.has("AccessorID"):
+        fields.place.key("AccessorID").refuse(None, "a text")
+    secret = fields.text("SecretID")
+    return AclToken(
+        accessor=fields.text("AccessorID"), secret=NO_SECRET if secret == HIDDEN_SECRET else Secret(secret)
+    )
 
 
 def json_object(value: Any, *, endpoint: str) -> Mapping[str, Any]:
