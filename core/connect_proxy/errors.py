@@ -200,3 +200,11 @@ class DataDirectoryLockedError(ConnectProxyError):
 
 class UnknownProxyError(UsageError):
     """No managed proxy has this id. Names the known ones."""
+
+
+class PortsExhaustedError(ConnectProxyError):
+    """No free port is left in a range of ``ports``. Names the range and the proxy."""
+
+
+class ProxyTokenRefusedError(RefusedError):
+    """No ACL token can be made for a managed proxy: the agent's own token may not. Names the rule."""

@@ -1,0 +1,243 @@
+"""Keeps in Consul what the files say: registers, deregisters, puts back what was lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from connect_proxy.consul.blocking_query import Backoff
+from connect_proxy.consul.client import ConsulClient
+from connect_proxy.consul.clock import Clock, SystemClock
+from connect_proxy.errors import AgentAnswerError, AgentUnreachableError, ConsulError, NotFoundError
+from connect_proxy.managed.configuration import AgentConfiguration
+from connect_proxy.managed.registrations import (
+    PlacedProxy,
+    Wanted,
+    sidecar_ports,
+    wanted_registrations,
+)
+from connect_proxy.managed.wanted import PROXY_SUFFIX
+from connect_proxy.mesh.registration import Registration
+
+__all__ = ["PlacedProxy", "Registrar", "sidecar_ports"]
+
+log = logging.getLogger("connect_proxy.managed")
+
+COMPARISON_S: Final = 10.0
+"""Between two looks. One request for all: a blocking query for every registration of a host would use
+up the connections that Consul grants a client (limits.http_max_conns_per_client, 200)."""
+CALLS_AT_ONCE: Final = 8
+AWAY: Final = Backoff(quick_s=0.2, first_s=1.0, ceiling_s=5.0)
+UNKNOWN_SERVICE: Final = "unknown service"
+"""Consul's words, with status 500 or 404, for a service that is not there to deregister."""
+
+
+def _forget_nothing(ids: frozenset[str]) -> None:
+    """For agents without a data directory."""
+
+
+def _tell_nobody(service_id: str) -> None:
+    """For agents whose API cannot withdraw anything."""
+
+
+class Registrar:
+    """One agent's registrations. Its calls may come at any time; they take turns."""
+
+    def __init__(
+        self,
+        client: ConsulClient,
+        *,
+        remembered: Iterable[str] = (),
+        remember: Callable[[frozenset[str]], None] = _forget_nothing,
+        on_withdrawn: Callable[[str], None] = _tell_nobody,
+        clock: Clock | None = None,
+    ) -> None:
+        """*remembered*: ids that an earlier run registered; what the first :meth:`apply` does not want
+        of them is deregistered. *remember* is told all ids before the first is registered and after
+        the last was deregistered, to put them on disk. *on_withdrawn* is told the id of a service
+        that was deregistered on the agent's own API: its proxy is to be drained and stopped."""
+        self._client = client
+        self._remember = remember
+        self._on_withdrawn = on_withdrawn
+        self._clock = clock or SystemClock()
+        self._turn = asyncio.Lock()
+        self._registered = frozenset(remembered)
+        """Ids that may be in Consul through us."""
+        self._wanted: Mapping[str, Wanted] = {}
+        self._sent: dict[str, Wanted] = {}
+        """What Consul accepted last, by id."""
+        self._seen: dict[str, Registration] = {}
+        """How Consul showed it then, by id: its own defaults included."""
+        self._failures: dict[str, ConsulError] = {}
+
+    @property
+    def failures(self) -> Mapping[str, ConsulError]:
+        """What could not be registered, by the id of its service; empty when all is well."""
+        return dict(self._failures)
+
+    def has(self, service_id: str) -> bool:
+        """Whether it is a service that is kept here."""
+        found = self._wanted.get(service_id)
+        return found is not None and found.service_id == service_id
+
+    def owner_of(self, registration_id: str) -> str:
+        """The id of the service that this proxy belongs to; empty if it is no proxy of ours."""
+        for wanted in self._wanted.values():
+            if registration_id in wanted.ids and registration_id != wanted.service_id:
+                return wanted.service_id
+        return ""
+
+    async def apply(
+        self, configuration: AgentConfiguration, proxies: Sequence[PlacedProxy]
+    ) -> Mapping[str, ConsulError]:
+        """Register what is wanted and changed; deregister what was registered and is not wanted any more,
+        the proxy first, then its service.
+
+        Managed proxies are those of *proxies*; a sidecar that Consul itself expands comes with its
+        service, on the port that *proxies* has for it. What failed, by service id (:meth:`keep` goes
+        on trying). Raises ConfigurationError for a wrong ``local_service_address``, with nothing done.
+        """
+        wanted = {one.id: one for one in wanted_registrations(configuration, proxies)}
+        async with self._turn:
+            self._wanted = wanted
+            names = frozenset(name for one in wanted.values() for name in one.ids)
+            self._note(self._registered | names)
+            self._failures.clear()
+            await self._deregister(self._registered - names)
+            await self._register([one for one in wanted.values() if self._sent.get(one.id) != one])
+            return dict(self._failures)
+
+    async def keep(self) -> None:
+        """Run for ever: put back what Consul lost or other hands changed, at the latest after 10 s of
+        its being there. While Consul is away, ask again with back-off up to 5 s."""
+        backoff = AWAY
+        while True:
+            pause_s = backoff.delay_s(self._clock.random()) or COMPARISON_S
+            await self._clock.sleep(pause_s)
+            try:
+                await self.restore()
+            except ConsulError as exc:
+                if not backoff.failures:
+                    log.warning("registrations cannot be compared with Consul's: %s", exc)
+                backoff = backoff.failed()
+            else:
+                backoff = backoff.reset()
+
+    async def restore(self) -> frozenset[str]:
+        """Compare once; the ids that were put back. Raises ConsulError if Consul cannot be asked."""
+        async with self._turn:
+            found = await self._client.services()
+            missing = [one for one in self._wanted.values() if not self._is_kept(one, found)]
+            for name in self._wanted_ids() & found.keys():
+                self._seen.setdefault(name, found[name])
+            if missing:
+                log.info(
+                    "registered again, since Consul lacked them or had others: %s",
+                    [one.id for one in missing],
+                )
+                for one in missing:
+                    self._failures.pop(one.service_id, None)
+                await self._register(missing)
+            await self._deregister(self._registered - self._wanted_ids())
+            return frozenset(one.id for one in missing)
+
+    async def withdraw(self, service_id: str) -> None:
+        """Somebody deregistered this service on the agent's own API: its proxy goes too, neither is put
+        back until the next :meth:`apply`, and who was named at the start is told."""
+        async with self._turn:
+            leaving = {
+                name for one in self._wanted.values() if one.service_id == service_id for name in one.ids
+            }
+            self._wanted = {key: one for key, one in self._wanted.items() if one.service_id != service_id}
+            self._failures.pop(service_id, None)
+            await self._deregister(frozenset(leaving))
+        if leaving:
+            self._on_withdrawn(service_id)
+
+    async def other_ports(self) -> frozenset[int]:
+        """Ports of local services that are not registered from here. Raises ConsulError."""
+        found = await self._client.services()
+        return frozenset(
+            service.port for name, service in found.items() if name not in self._registered and service.port
+        )
+
+    def _wanted_ids(self) -> frozenset[str]:
+        return frozenset(name for one in self._wanted.values() for name in one.ids)
+
+    def _is_kept(self, wanted: Wanted, found: Mapping[str, Registration]) -> bool:
+        """Whether Consul has it as we left it. What it never showed is not missed: the agent's token may
+        register it, but not read it."""
+        if self._sent.get(wanted.id) != wanted:
+            return False
+        return all(found.get(name) == self._seen[name] for name in wanted.ids if name in self._seen)
+
+    async def _register(self, wanted: Sequence[Wanted]) -> None:
+        """Each service, then what belongs to it; services at the same time."""
+        if not wanted:
+            return
+        groups: dict[str, list[Wanted]] = {}
+        for one in wanted:
+            groups.setdefault(one.service_id, []).append(one)
+        gate = asyncio.Semaphore(CALLS_AT_ONCE)
+        async with asyncio.TaskGroup() as tasks:
+            for service_id, members in groups.items():
+                tasks.create_task(self._register_group(service_id, members, gate))
+        await self._look([name for one in wanted for name in one.ids if self._sent.get(one.id) == one])
+
+    async def _register_group(
+        self, service_id: str, members: Sequence[Wanted], gate: asyncio.Semaphore
+    ) -> None:
+        for one in members:
+            self._sent.pop(one.id, None)
+        async with gate:
+            try:
+                for one in members:
+                    await self._client.register_service(one.request(), token=one.token)
+                    self._sent[one.id] = one
+            except ConsulError as exc:
+                log.warning("the service '%s' is not registered: %s", service_id, exc)
+                self._failures[service_id] = exc
+
+    async def _look(self, names: Sequence[str]) -> None:
+        """Remember how Consul shows what was just registered."""
+        try:
+            found = await self._client.services()
+        except ConsulError as exc:
+            log.warning("what was registered cannot be read back: %s", exc)
+            found = {}
+        for name in names:
+            if name in found:
+                self._seen[name] = found[name]
+            else:
+                self._seen.pop(name, None)
+
+    async def _deregister(self, names: frozenset[str]) -> None:
+        """Proxies before services; what is not there any more is no error."""
+        gone = set()
+        for name in sorted(names, key=lambda name: (not name.endswith(PROXY_SUFFIX), name)):
+            self._sent.pop(name, None)
+            self._seen.pop(name, None)
+            try:
+                await self._client.deregister_service(name)
+            except ConsulError as exc:
+                if not _says_unknown(exc):
+                    log.warning("'%s' is not deregistered yet: %s", name, exc)
+                    if isinstance(exc, AgentUnreachableError):
+                        break
+                    continue
+            gone.add(name)
+        if gone:
+            self._note(self._registered - gone)
+
+    def _note(self, registered: frozenset[str]) -> None:
+        if registered != self._registered:
+            self._registered = registered
+            self._remember(registered)
+
+
+def _says_unknown(exc: ConsulError) -> bool:
+    if isinstance(exc, NotFoundError):
+        return True
+    return isinstance(exc, AgentAnswerError) and UNKNOWN_SERVICE in str(exc).lower()
