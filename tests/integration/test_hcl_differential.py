@@ -11,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connect_proxy.errors import MalformedDocumentError
+from connect_proxy.errors import ConfigurationError, MalformedDocumentError
+from connect_proxy.managed import consul_keys, decoding
+from connect_proxy.managed.decoding import read_table
 from connect_proxy.managed.hcl import parse_hcl, parse_json
 from support.real_parts import consul_binary
 
@@ -263,6 +265,124 @@ def test_where_we_are_stricter_consul_is_still_not(oracle: Oracle, text: str) ->
 )
 def test_a_string_has_the_value_that_consul_gives_it(oracle: Oracle, literal: str) -> None:
     assert parse_hcl(f"a = {literal}").plain()["a"] == oracle.value(literal)
+
+
+MEANINGS = [
+    'service { name = "a" port = 1 }',
+    'service = { name = "a" }',
+    'service = [{ name = "a" }]',
+    'services = [{ name = "a" }, { name = "b" }]',
+    'services { name = "a" } services = [{ name = "b" }]',
+    'service { name = "a" } services { name = "b" }',
+    'service { name = "a" } service { name = "b" }',
+    'service "web" { name = "a" }',
+    'service "web" "x" {}',
+    'service = "x"',
+    'services = "x"',
+    'service { Name = "a" PORT = 1 }',
+    'service { name = "a" nonsense = 1 }',
+    'service { name = "a" port = 8080.0 }',
+    'service { name = ["a"] }',
+    'service { name = ["a", "b"] }',
+    'service { name = "a" tags = "x" }',
+    'service { name = "a" tags = ["x"] tags = ["y"] }',
+    'service { name = "a" tags = [1] }',
+    'service { name = "a" meta { a = "x" } }',
+    'service { name = "a" meta { a = 1 } }',
+    'service { name = "a" meta { a = "x" } meta { b = "y" } }',
+    'service { name = "a" connect {} connect {} }',
+    'service { name = "a" connect = [] }',
+    'service { name = "a" check { ttl = "5s" } check { ttl = "5s" } }',
+    'service { name = "a" checks { ttl = "5s" } checks { ttl = "5s" } }',
+    'service { name = "a" checks = { ttl = "5s" } }',
+    'service { name = "a" check { ttl = 5 } }',
+    'service { name = "a" check { ttl = "soon" } }',
+    'service { name = "a" check { http = "x" interval = "5s" header { a = ["b"] } } }',
+    'service { name = "a" check { http = "x" interval = "5s" header { a = "b" } } }',
+    'service { name = "a" check { DeregisterCriticalServiceAfter = "5s" ttl = "5s" } }',
+    'service { name = "a" check { nonsense = 1 } }',
+    'service { name = "a" enable_tag_override = true weights { passing = 1 warning = 2 } }',
+    'service { name = "a" enable_tag_override = 1 }',
+    'service { name = "a" tagged_addresses { lan { address = "1.1.1.1" port = 1 } } }',
+    'service { name = "a" token = "x" connect { native = true } }',
+    'service { name = "a" port = 1 connect { sidecar_service {} } }',
+    'service { name = "a" port = 1 connect { sidecar_service { id = "x" } } }',
+    'service { name = "a" port = 1 connect { sidecar_service { connect { sidecar_service {} } } } }',
+    'service { name = "a" port = 1 connect { sidecar_service { proxy { upstreams { destination_name = "b"'
+    ' local_bind_port = 1 } upstreams { destination_name = "c" local_bind_port = 2 } } } } }',
+    'service { name = "p" kind = "connect-proxy" port = 1 proxy { destination_service_name = "a"'
+    ' destination_service_id = "a" local_service_address = "127.0.0.1" local_service_port = 2'
+    ' config { a { b = 1 } } mesh_gateway { mode = "local" } expose { checks = true'
+    ' paths = [{ path = "/x" local_path_port = 1 listener_port = 2 protocol = "http" }] } } }',
+    'service { name = "p" kind = "connect-proxy" proxy { destination_service_name = "a" } }',
+    'service { name = "p" kind = "connect-proxy" port = 1 }',
+    'check { name = "c" ttl = "5s" }',
+    'checks { name = "c" ttl = "5s" } checks { name = "d" ttl = "5s" }',
+    'check { name = "c" ttl = "5s" } check { name = "d" ttl = "5s" }',
+    "ports { proxy_min_port = 20000 proxy_max_port = 20255 }",
+    "ports { sidecar_min_port = 21000 sidecar_max_port = 21255 }",
+    "ports { nonsense = 1 }",
+    "ports {} ports {}",
+    'acl { tokens { agent = "x" default = "y" } }',
+    "acl { tokens { nonsense = 1 } }",
+    'acl_token = "x"',
+    "connect { enabled = true }",
+    "connect { nonsense = 1 }",
+    "nonsense = 1",
+    'data_dir = ["/x"]',
+    'log_level = "DEBUG"',
+]
+OTHERWISE = {
+    'service { name = "a" port = "8080" }': "numbers in quotes are taken: other tools write them so",
+    'service { name = "a" enable_tag_override = "true" }': "and so are booleans",
+    'service { name = "a" EnableTagOverride = true }': "the API's spelling is taken everywhere",
+    'service { name = "a" port = 8080.5 }': "half a port is a slip of the hand",
+    "service { port = 1 }": "Consul refuses a service without a name only when it is registered",
+    'check { ttl = "5s" }': "and a check without one",
+    'service { name = "a" connect { proxy {} } }': "Consul 1.6 took managed proxies away",
+    "connect { proxy { allow_managed_root = true } }": "with their permissions",
+    'connect { proxy_defaults { command = ["/x"] } }': "and their defaults",
+    'service { name = "a" port = 1 connect { sidecar_service { backend = "envoy" } } }': "ours",
+    'service { name = "p" kind = "connect-proxy" port = 1 proxy_destination = "a" }': "as in Consul 1.2",
+}
+"""Where one takes what the other refuses, with the reason: the page on the configuration has this table."""
+
+
+def we_accept(text: str) -> bool:
+    try:
+        read_table(parse_hcl(text), "x.hcl")
+    except ConfigurationError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("text", MEANINGS)
+def test_a_definition_is_accepted_by_both_or_by_none(oracle: Oracle, text: str) -> None:
+    said = oracle.said(text)
+    assert we_accept(text) == ("Configuration is valid!" in said), said
+
+
+@pytest.mark.parametrize("text", OTHERWISE)
+def test_where_we_differ_consul_still_does(oracle: Oracle, text: str) -> None:
+    assert we_accept(text) != ("Configuration is valid!" in oracle.said(text))
+
+
+KNOWN_TO_CONSUL = sorted(set(decoding.KEYS["agent"]) | consul_keys.AGENT)
+
+
+def test_every_key_that_this_consul_has_is_known_here(oracle: Oracle) -> None:
+    """The names are those in the program itself: whatever it does not call invalid is one of its keys."""
+    found = re.findall(rb'hcl:"([a-z0-9_]+)"', consul_binary().read_bytes())
+    names = {name.decode() for name in found}
+    assert len(names) > 300
+    # The first complaint is of keys whose values are of another kind: keys all the same.
+    told = oracle.said("".join(f"{name} {{}}\n" for name in sorted(names)))
+    keys = set(re.findall(r"^\* '(\w+)", told, re.MULTILINE))
+    told = oracle.said("".join(f"{name} {{}}\n" for name in sorted(names - keys)))
+    strangers = set(re.findall(r"invalid config key (\w+)$", told, re.MULTILINE))
+    assert keys
+    assert strangers
+    assert names - strangers - set(KNOWN_TO_CONSUL) == set()
 
 
 # fmt: off

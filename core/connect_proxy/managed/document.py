@@ -66,8 +66,11 @@ def joined(items: Iterable[tuple[str, Field]]) -> dict[str, Field]:
         if is_scalar(before.value) != is_scalar(field.value):
             message = f'"{key}" has one value here and another kind of value in line {before.place.line}'
             raise MalformedDocumentError(message, line=field.place.line, column=field.place.column)
-        value = field.value if is_scalar(field.value) else [*_several(before.value), *_several(field.value)]
-        fields[key] = Field(value=value, place=before.place)
+        if is_scalar(field.value):
+            fields[key] = field
+        else:
+            both = [*_several(before.value), *_several(field.value)]
+            fields[key] = Field(value=both, place=before.place)
     return fields
 
 

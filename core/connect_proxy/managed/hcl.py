@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
@@ -102,7 +103,7 @@ def _quoted_key(token: Token) -> tuple[str, Place]:
 
 def _assignment(key: tuple[str, Place], value: Value) -> tuple[str, Field]:
     name, place = key
-    return name, Field(value=value, place=place)
+    return name, Field(value=_placed(value, place), place=place)
 
 
 def _block(*parts: Any) -> tuple[str, Field]:
@@ -110,8 +111,12 @@ def _block(*parts: Any) -> tuple[str, Field]:
     *keys, table = parts
     for name, place in reversed(keys[1:]):
         table = Table(fields={name: Field(value=table, place=place)}, place=place, label=True)
-    name, place = keys[0]
-    return name, Field(value=table, place=place)
+    return _assignment(keys[0], table)
+
+
+def _placed(value: Value, place: Place) -> Value:
+    """A table that stands behind a key stands where its key does, also as one of several."""
+    return replace(value, place=place) if isinstance(value, Table) else value
 
 
 def _object(brace: Token, *items: tuple[str, Field]) -> Table:
