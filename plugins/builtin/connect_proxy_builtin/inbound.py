@@ -95,7 +95,7 @@ class Inbound:
                 channel.incoming.write(wire[:count])
             elif not channel.unsent:
                 return
-            done = channel.handshake()
+            done = channel.handshake(tickets_wait=True)
         except OSError as exc:
             self._handshake_failed(exc)
             return

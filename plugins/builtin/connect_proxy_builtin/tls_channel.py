@@ -142,18 +142,23 @@ class TlsChannel:
         self.session = wrap(self.incoming, self.outgoing)
         self.unsent = b""
 
-    def handshake(self) -> bool:
+    def handshake(self, *, tickets_wait: bool = False) -> bool:
         """One step with what was received; whether it is done. Raises ssl.SSLError, OSError.
 
-        What has to be sent is sent, also the alert of a failed handshake.
+        What has to be sent is sent, also the alert of a failed handshake. *tickets_wait*, for servers:
+        all that TLS 1.3 says after a handshake, session tickets, goes with the first bytes that follow:
+        one segment less to send, and one event less for the peer.
         """
+        done = False
         try:
             self.session.do_handshake()
+            done = True
         except ssl.SSLWantReadError:
-            return False
+            pass
         finally:
-            self.flush()
-        return True
+            if not (done and tickets_wait and self.session.version() == "TLSv1.3"):
+                self.flush()
+        return done
 
     def records(self, wire: memoryview, clear: memoryview) -> Records:
         """What turns the bytes of *wire* into records, or records there into bytes in *clear*."""

@@ -96,7 +96,7 @@ def connected(server: Generation, client: Generation, resume: Any = None) -> Ite
         yield End(caller), End(answerer)
 
 
-def shake(caller: TlsChannel, answerer: TlsChannel) -> None:
+def shake(caller: TlsChannel, answerer: TlsChannel, *, tickets_wait: bool = False) -> None:
     buffer = memoryview(bytearray(SLICE))
     done = {caller: caller.handshake(), answerer: False}
     for _ in range(20):
@@ -106,7 +106,7 @@ def shake(caller: TlsChannel, answerer: TlsChannel) -> None:
             with contextlib.suppress(BlockingIOError):
                 count = channel.sock.recv_into(buffer)
                 channel.incoming.write(buffer[:count])
-                done[channel] = channel.handshake()
+                done[channel] = channel.handshake(tickets_wait=tickets_wait and channel is answerer)
         if all(done.values()):
             return
     raise AssertionError("no end of the handshake")
@@ -222,6 +222,23 @@ def test_a_session_is_resumed_and_still_shows_the_certificate(
             assert caller.channel.session.session_reused
             assert answerer.channel.session.session_reused
             assert answerer.channel.session.getpeercert(binary_form=True)
+
+
+def test_tickets_may_wait_for_the_first_bytes(mesh_ca: MeshCa, server_engine: Make) -> None:
+    tls = server_engine(1, material(mesh_ca))
+    near, far = socket.socketpair()
+    with near, far:
+        near.setblocking(False)
+        far.setblocking(False)
+        caller = tls.dialled(near, resume=None)
+        answerer = tls.accepted(far, resuming=False)
+        shake(caller, answerer, tickets_wait=True)
+        with pytest.raises(BlockingIOError):
+            near.recv(1)
+        end = End(caller)
+        End(answerer).send(b"x")
+        assert end.receive() == b"x"
+        assert caller.session.session.has_ticket
 
 
 def test_a_session_ends_with_the_certificates_it_was_made_under(
