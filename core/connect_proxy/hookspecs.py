@@ -15,11 +15,13 @@ from typing import Any
 import pluggy
 
 from connect_proxy.plugin_api import (
+    DescribedRegistration,
     Launch,
     ProxyContext,
     ProxyProcess,
     RenderedConfig,
     Setting,
+    Sourced,
     Supervision,
     XdsService,
 )
@@ -35,6 +37,16 @@ def backend_options() -> Sequence[Setting]:
 
     When: before the command line is read, also for ``--help``. May not do I/O. Names must not
     repeat one of the core's; by convention they carry the backend's word (``envoy-binary``).
+    """
+    raise NotImplementedError
+
+
+@hookspec(firstresult=True)
+def describe_registration(options: Mapping[str, Sourced]) -> DescribedRegistration | None:
+    """The proxy that the backend's own options describe; None if they describe none. Optional.
+
+    When: neither ``-proxy-id`` nor ``-sidecar-for`` names a registered one. May not do I/O.
+    Errors: UsageError for options that contradict each other or are malformed.
     """
     raise NotImplementedError
 

@@ -29,6 +29,7 @@ __all__ = [
     "ChildLaunch",
     "Companion",
     "ConsulClient",
+    "DescribedRegistration",
     "ExecLaunch",
     "InProcessLaunch",
     "InProcessProxy",
@@ -56,6 +57,16 @@ hookimpl = pluggy.HookimplMarker("connect_proxy")
 
 
 @dataclass(frozen=True, kw_only=True)
+class DescribedRegistration:
+    """A proxy that the command line itself describes, instead of one that is registered in Consul."""
+
+    registration: Registration
+    definition: Mapping[str, Any] | None = None
+    """Body of ``PUT /v1/agent/service/register``, without the check: connect-proxy registers it while it
+    runs, with a TTL check that passes while the proxy is ready. None: it is not registered at all."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProxyContext:
     """Everything that was resolved about the proxy to run. Frozen; hooks decide from it alone."""
 
@@ -77,6 +88,8 @@ class ProxyContext:
     runtime_dir: str = ""
     """Path of a private directory (0700) for sockets. Made before the launch if ``Launch.runtime_dir``
     asks for it, and removed at the end. Short enough for a unix socket's 108 bytes."""
+    described: DescribedRegistration | None = None
+    """Set where the command line described the proxy: then Consul need not know it."""
     bootstrap_only: bool = False
     """The rendered config is only printed: nothing will be started on this machine."""
     facts: Mapping[str, Any] = EMPTY

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     import pluggy
 
     from connect_proxy.plugin_api import (
+        DescribedRegistration,
         Launch,
         ProxyContext,
         ProxyProcess,
         RenderedConfig,
         Setting,
+        Sourced,
         Supervision,
         XdsService,
     )
@@ -51,6 +53,16 @@ class Backend:
         """What serves xDS on the embedded agent's gRPC port; None if it has no such hook."""
         service: XdsService | None = self._call("embedded_xds", (object,))
         return service
+
+    def describe_registration(self, options: Mapping[str, Sourced]) -> DescribedRegistration | None:
+        """The proxy that its options describe, if they describe one."""
+        from connect_proxy.plugin_api import DescribedRegistration
+
+        kinds = (DescribedRegistration, type(None))
+        described: DescribedRegistration | None = self._call(
+            "describe_registration", kinds, options=options
+        )
+        return described
 
     def gather_facts(self, context: ProxyContext) -> Mapping[str, Any]:
         """What it found on this host; nothing if it has no such hook."""

@@ -60,13 +60,13 @@ def file_layer(rows: Sequence[Setting], flags: Layer) -> Layer:
     return settings_file(rows, read_settings_file(path), path)
 
 
-def chosen_proxy(settings: ResolvedSettings) -> tuple[str, str]:
-    """(proxy id, service id whose sidecar is meant), one of them empty.
+def chosen_proxy(settings: ResolvedSettings, *, required: bool = True) -> tuple[str, str]:
+    """(proxy id, service id whose sidecar is meant), at least one of them empty.
 
     The proxy's own id always wins, wherever it came from, as in Consul; what is left aside is said.
     """
     proxy_id, sidecar_for = settings.text("proxy-id"), settings.text("sidecar-for")
-    if not proxy_id and not sidecar_for:
+    if required and not proxy_id and not sidecar_for:
         message = (
             "which proxy is not said; give -sidecar-for SERVICE-ID or -proxy-id PROXY-ID"
             " (or set CONNECT_SIDECAR_FOR or CONNECT_PROXY_ID)"

@@ -26,6 +26,7 @@ from connect_proxy.plugin_api import (
 )
 from connect_proxy.proxy_run.child import supervised_child
 from connect_proxy.proxy_run.readiness_notice import probe_public_listener
+from connect_proxy.proxy_run.self_registration import SelfRegistration
 from connect_proxy.snapshot.watcher import SnapshotWatcher
 from connect_proxy.supervisor.notify import service_manager
 from connect_proxy.supervisor.states import State
@@ -63,12 +64,17 @@ class Foreground:
         self._supervision: Supervision | None = None
         self._watcher: SnapshotWatcher | None = None
         self._companion: Companion | None = None
+        self._own: SelfRegistration | None = None
 
     async def run(self) -> int:
         """Serve until it ends or is stopped; the exit code."""
         client = connect_consul(self._context.agent)
+        described = self._context.described
         self._watcher = SnapshotWatcher(
-            client, self._context.registration, token_file=self._context.agent.token_file
+            client,
+            self._context.registration,
+            token_file=self._context.agent.token_file,
+            is_registered=described is None,
         )
         runtime = Runtime(context=self._context, consul=client, snapshots=self._watcher)
         watching = asyncio.create_task(self._watcher.run())
@@ -76,6 +82,9 @@ class Foreground:
             async with self._runtime_directory():
                 self._main = asyncio.create_task(self._serve(runtime))
                 self._handle_signals()
+                if described is not None and described.definition is not None:
+                    self._own = SelfRegistration(client, described.definition, is_ready=self._is_ready)
+                    self._keep(self._own.keep())
                 if self._manager.watchdog_interval_s:
                     self._keep(self._show_life(self._manager.watchdog_interval_s))
                 await asyncio.wait({self._main, watching}, return_when=asyncio.FIRST_COMPLETED)
@@ -96,6 +105,8 @@ class Foreground:
         for task in (watching, *self._tasks):
             task.cancel()
         await asyncio.gather(watching, *self._tasks, return_exceptions=True)
+        if self._own is not None:
+            await self._own.withdraw()
         await client.aclose()
 
     # ------------------------------------------------------------ the two ways
@@ -141,9 +152,13 @@ class Foreground:
             log.info("ready")
             self._manager.ready("serving")
 
+    async def _is_ready(self) -> bool:
+        supervision = self._current_supervision()
+        is_ready = (supervision and supervision.is_ready) or self._probe
+        return not self._stops_asked and await is_ready()
+
     async def _announce_ready(self) -> None:
-        is_ready = (self._supervision and self._supervision.is_ready) or self._probe
-        while not await is_ready():  # noqa: ASYNC110  (a backend answers, it does not call)
+        while not await self._is_ready():  # noqa: ASYNC110  (a backend answers, it does not call)
             await asyncio.sleep(READY_POLL_S)
         self._on_state(State.RUNNING)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import logging
 import os
@@ -15,7 +16,7 @@ from connect_proxy.consul.sidecar_lookup import find_proxy
 from connect_proxy.errors import PermissionDeniedError, UsageError
 from connect_proxy.mesh.immutable import frozen
 from connect_proxy.mesh.registration import Registration
-from connect_proxy.plugin_api import ProxyContext
+from connect_proxy.plugin_api import DescribedRegistration, ProxyContext
 from connect_proxy.proxy_run.request import RunRequest
 
 log = logging.getLogger("connect_proxy.run")
@@ -31,23 +32,38 @@ async def resolve(request: RunRequest) -> ProxyContext:
     Unless only the bootstrap is wanted, the leaf is asked for once: without service:write nothing
     would come up, and that is to be said before anything is started.
     """
-    if not request.proxy_id and not request.sidecar_for:
-        message = (
-            "no proxy was named: give -sidecar-for (the service's id) or -proxy-id (the proxy's own id)"
-        )
-        raise UsageError(message)
+    described = _described(request)
     client = connect_consul(request.access)
     try:
-        registration = await find_proxy(
-            client, proxy_id=request.proxy_id, sidecar_for=request.sidecar_for, wait_s=request.wait_s
-        )
+        registration = described.registration if described else await _looked_up(request, client)
         agent_self = await _agent_self(client)
         if not request.bootstrap:
             await client.leaf(registration.destination_service_name)
     finally:
         await client.aclose()
     warn_of_open_doors(registration)
-    return _context(request, registration, agent_self)
+    context = _context(request, registration, agent_self)
+    return dataclasses.replace(context, described=described)
+
+
+def _described(request: RunRequest) -> DescribedRegistration | None:
+    """The proxy that the command line describes, where it names none that is registered."""
+    if request.proxy_id or request.sidecar_for:
+        return None
+    described = request.backend.describe_registration(request.options)
+    if described is None:
+        message = (
+            "which proxy is not said; give -sidecar-for SERVICE-ID or -proxy-id PROXY-ID"
+            " (or set CONNECT_SIDECAR_FOR or CONNECT_PROXY_ID)"
+        )
+        raise UsageError(message)
+    return described
+
+
+async def _looked_up(request: RunRequest, client: ConsulClient) -> Registration:
+    return await find_proxy(
+        client, proxy_id=request.proxy_id, sidecar_for=request.sidecar_for, wait_s=request.wait_s
+    )
 
 
 async def _agent_self(client: ConsulClient) -> Mapping[str, Any] | None:

@@ -45,11 +45,14 @@ class SnapshotWatcher:
         registration: Registration,
         *,
         token_file: str = "",
+        is_registered: bool = True,
         clock: Clock | None = None,
         settings: WatchSettings = DEFAULT,
     ) -> None:
-        """*token_file*: by default the one that the client's access names."""
+        """*token_file*: by default the one that the client's access names. *is_registered*: False for a
+        registration that Consul need not know: it stays as it is."""
         self._client = client
+        self._is_registered = is_registered
         self._clock = clock or SystemClock()
         self._settings = settings
         self._parts = Parts(registration=registration)
@@ -95,7 +98,8 @@ class SnapshotWatcher:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._publish())
                 tasks.create_task(self._watch_token())
-                tasks.create_task(self._loop.run(self._registration_query(tasks)))
+                if self._is_registered:
+                    tasks.create_task(self._loop.run(self._registration_query(tasks)))
                 tasks.create_task(self._loop.run(self._roots_query()))
                 self._follow(tasks)
         finally:

@@ -6,15 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connect_proxy.plugin_api import (
+    DescribedRegistration,
     InProcessLaunch,
     ProxyContext,
     ProxyProcess,
     RenderedConfig,
     Setting,
+    Sourced,
     Supervision,
     Type,
     hookimpl,
 )
+from connect_proxy_builtin.described import OPTIONS, described_registration
 from connect_proxy_builtin.rendering import effective_configuration
 
 
@@ -29,7 +32,14 @@ def backend_options() -> Sequence[Setting]:
             help="How long running connections may finish after a stop signal (builtin proxy).",
             metavar="DURATION",
         ),
+        *OPTIONS,
     )
+
+
+@hookimpl
+def describe_registration(options: Mapping[str, Sourced]) -> DescribedRegistration | None:
+    """``-service`` and its companions, as ``consul connect proxy`` has them."""
+    return described_registration(options)
 
 
 @hookimpl

@@ -41,7 +41,7 @@ def execute(words: Sequence[str]) -> int:
         raise UsageError(message)
     keep_secrets_out_of_core_files()
     call = invocation(rows, given.layer)
-    proxy_id, sidecar_for = chosen_proxy(call.settings)
+    proxy_id, sidecar_for = chosen_proxy(call.settings, required=False)
 
     from connect_proxy.proxy_run import RunRequest, run_proxy
 
