@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import tempfile
 from typing import Protocol
 
 from support.consul_api import ConsulApi
@@ -36,8 +38,15 @@ class AgentUnderTest(Protocol):
         """Where it takes sidecar ports from; nobody else uses them."""
 
 
+@functools.cache
+def _runtime_directory() -> tempfile.TemporaryDirectory[str]:
+    """Where programs under test put their sockets: short, and gone with this process, also when the
+    programs were killed. pytest's own folders are too long for sockets."""
+    return tempfile.TemporaryDirectory(prefix="cp-")
+
+
 def client_environment(**variables: str) -> dict[str, str]:
-    """An environment for a program under test: this one without its proxy, Consul and CONNECT variables."""
+    """For a program under test: this environment without its proxy, Consul and CONNECT variables."""
     unwanted = (
         "CONSUL_",
         "CONNECT_",
@@ -48,4 +57,4 @@ def client_environment(**variables: str) -> dict[str, str]:
         "NOTIFY_SOCKET",
     )
     kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(unwanted)}
-    return kept | variables
+    return kept | {"XDG_RUNTIME_DIR": _runtime_directory().name} | variables
