@@ -1,4 +1,4 @@
-"""HTTP to the agent: the one place that knows the HTTP library and translates its exceptions."""
+"""HTTP to the agent. This and ``pass_through`` know the HTTP library and translate its exceptions."""
 
 from __future__ import annotations
 
@@ -39,33 +39,38 @@ class HttpAnswer:
     body: bytes
 
 
+def open_connections(access: AgentAccess) -> httpx.AsyncClient:
+    """A pool to the agent at *access*; opens no connection yet. Raises ConfigurationError."""
+    _checked_port(access)
+    secured = access.scheme == "https" or _names_certificates(access)
+    context = agent_tls_context(access) if secured else False
+    return httpx.AsyncClient(
+        transport=httpx.AsyncHTTPTransport(
+            verify=context,
+            uds=access.socket_path if access.scheme == "unix" else None,
+            # Every blocking query holds a connection: a bound here would starve the others.
+            limits=httpx.Limits(
+                max_connections=None,
+                max_keepalive_connections=16,
+                keepalive_expiry=IDLE_CONNECTION_S,
+            ),
+        ),
+        # HTTP_PROXY and its kin are for the world outside. The agent is this host's; through
+        # such a proxy the token and the leaf's private key would travel to a third party.
+        trust_env=False,
+    )
+
+
 class HttpTransport:
     """Connections to one agent over TCP, TLS or a unix socket."""
 
     def __init__(self, access: AgentAccess) -> None:
         """Opens no connection. Raises ConfigurationError for unusable certificate files and names."""
-        _checked_port(access)
         self._access = access
         self._closed = False
-        secured = access.scheme == "https" or _names_certificates(access)
-        context = agent_tls_context(access) if secured else False
-        self._http = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(
-                verify=context,
-                uds=access.socket_path if access.scheme == "unix" else None,
-                # Every blocking query holds a connection: a bound here would starve the others.
-                limits=httpx.Limits(
-                    max_connections=None,
-                    max_keepalive_connections=16,
-                    keepalive_expiry=IDLE_CONNECTION_S,
-                ),
-            ),
-            # HTTP_PROXY and its kin are for the world outside. The agent is this host's; through
-            # such a proxy the token and the leaf's private key would travel to a third party.
-            trust_env=False,
-        )
-        self._base = _base_url(access)
-        self._extensions = _extensions(access)
+        self._http = open_connections(access)
+        self._base = base_url(access)
+        self._extensions = tls_extensions(access)
 
     async def exchange(self, request: AgentRequest, *, token: Secret) -> HttpAnswer:
         """Send *request*, read its whole answer.
@@ -137,8 +142,7 @@ class HttpTransport:
         if token:
             headers["X-Consul-Token"] = _header_value(token)
         if self._access.http_auth:
-            user, _, password = self._access.http_auth.reveal().partition(":")
-            headers["Authorization"] = "Basic " + b64encode(f"{user}:{password}".encode()).decode()
+            headers["Authorization"] = basic_auth(self._access.http_auth)
         return headers
 
     def _is_closed(self) -> AgentUnreachableError:
@@ -156,18 +160,25 @@ class HttpTransport:
         return AgentAnswerError(message)
 
 
+def basic_auth(pair: Secret) -> str:
+    """``user[:password]`` as the Authorization header has it."""
+    user, _, password = pair.reveal().partition(":")
+    return "Basic " + b64encode(f"{user}:{password}".encode()).decode()
+
+
 def _names_certificates(access: AgentAccess) -> bool:
     """Wrong files are told even where this address does not need them: they were meant."""
     return any((access.ca_file, access.ca_path, access.client_cert, access.client_key))
 
 
-def _base_url(access: AgentAccess) -> str:
+def base_url(access: AgentAccess) -> str:
+    """What stands before the path of every request."""
     # Over a unix socket the Host header has to be some valid name: current Go servers refuse the
     # path that older Consul clients sent, so "localhost" it is, as in Consul's own client today.
     return "http://localhost" if access.scheme == "unix" else access.url
 
 
-def _extensions(access: AgentAccess) -> dict[str, Any]:
+def tls_extensions(access: AgentAccess) -> dict[str, Any]:
     """The name for SNI and verification where it is not the host; a port on it is not part of it."""
     name = access.tls_server_name
     if name.count(":") == 1:

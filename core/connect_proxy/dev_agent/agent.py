@@ -11,34 +11,47 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from starlette.types import ASGIApp
+
 from connect_proxy.dev_agent.access import Access, OpenAccess
 from connect_proxy.dev_agent.assembly import build_state
 from connect_proxy.dev_agent.changes import Changes
 from connect_proxy.dev_agent.dns.resolver import Resolver
 from connect_proxy.dev_agent.dns.server import DnsServer
-from connect_proxy.dev_agent.http.server import HttpServer
-from connect_proxy.dev_agent.listeners import listen_tcp, listen_unix
+from connect_proxy.dev_agent.http.server import build_app
 from connect_proxy.dev_agent.options import DevAgentOptions, Listening, XdsService
 from connect_proxy.dev_agent.sidecar import host_port
 from connect_proxy.dev_agent.state import OFF, AgentState, Ports
+from connect_proxy.serving.asgi_server import AsgiServer
+from connect_proxy.serving.listeners import listen_tcp, listen_unix
 
-__all__ = ["DevAgent", "DevAgentOptions", "Listening", "XdsService", "run_dev_agent"]
+__all__ = ["DevAgent", "DevAgentOptions", "Front", "Listening", "XdsService", "run_dev_agent"]
 
 _SERVER_PORT: Final = 8300
 """What the one server claims as its port where HTTP has none; nothing listens there."""
 _log = logging.getLogger("connect_proxy.dev_agent")
+
+Front = Callable[[ASGIApp], ASGIApp]
 
 
 class DevAgent:
     """One agent. ``start`` once, ``stop`` once."""
 
     def __init__(
-        self, options: DevAgentOptions, *, access: Access | None = None, xds: XdsService | None = None
+        self,
+        options: DevAgentOptions,
+        *,
+        access: Access | None = None,
+        xds: XdsService | None = None,
+        front: Front | None = None,
     ) -> None:
+        """*front* may take requests before the agent's own API does: it is given that application and
+        returns the one that is served."""
         self.options = options
         self.changes = Changes()
         self._access = access or OpenAccess()
         self._xds = xds
+        self._front = front
         self._stack = contextlib.AsyncExitStack()
         self._clients = contextlib.AsyncExitStack()
         """What uses the agent's own HTTP API: ends first."""
@@ -112,7 +125,8 @@ class DevAgent:
         self._stack.callback(state.checks.stop)
         renewals = asyncio.create_task(state.leaves.run(), name="leaf renewals")
         self._stack.push_async_callback(_ended, renewals)
-        server = HttpServer(state, [listener])
+        app: ASGIApp = build_app(state)
+        server = AsgiServer(app if self._front is None else self._front(app), [listener])
         self._stack.push_async_callback(server.stop)
         await server.start()
 
@@ -127,9 +141,10 @@ async def run_dev_agent(
     announce: Callable[[Listening], None],
     stop: asyncio.Event,
     xds: XdsService | None = None,
+    front: Front | None = None,
 ) -> None:
     """Run an agent until *stop* is set. *announce* is called once, when it answers requests."""
-    agent = DevAgent(options, xds=xds)
+    agent = DevAgent(options, xds=xds, front=front)
     listening = await agent.start()
     try:
         announce(listening)

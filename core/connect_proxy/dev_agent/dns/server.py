@@ -15,8 +15,8 @@ import dns.message
 import dns.rrset
 
 from connect_proxy.dev_agent.dns.resolver import Resolver
-from connect_proxy.dev_agent.listeners import listen_tcp, listen_udp
 from connect_proxy.errors import PortInUseError
+from connect_proxy.serving.listeners import listen_tcp, listen_udp
 
 _UDP_SIZE = 512
 """Bytes that a client without EDNS takes (RFC 1035)."""

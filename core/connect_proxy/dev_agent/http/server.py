@@ -1,17 +1,13 @@
-"""The HTTP server: requests to handlers, answers to bytes. The only module that knows uvicorn."""
+"""The HTTP API as an ASGI application: requests to handlers, answers to bytes."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
-import logging
 import re
-import socket
-from collections.abc import Iterator
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -23,55 +19,7 @@ from connect_proxy.dev_agent.http.routes import ENDPOINTS
 from connect_proxy.dev_agent.state import AgentState
 from connect_proxy.errors import ApiError
 
-_log = logging.getLogger("connect_proxy.dev_agent.http")
 _BODY_LIMIT = 8 * 1024 * 1024
-_SHUTDOWN_SECONDS = 2
-"""How long uvicorn waits for answers under way: blocked queries have ended before."""
-
-
-class HttpServer:
-    """Serves the API on sockets that are listening already."""
-
-    def __init__(self, state: AgentState, sockets: list[socket.socket]) -> None:
-        self._sockets = sockets
-        config = uvicorn.Config(
-            build_app(state),
-            log_config=None,
-            log_level=logging.WARNING,
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            ws="none",
-            loop="none",
-            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-            timeout_keep_alive=60,
-        )
-        self._server = _QuietServer(config)
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Returns when requests are answered."""
-        self._task = asyncio.create_task(self._server.serve(sockets=self._sockets), name="http server")
-        while not self._server.started:
-            if self._task.done():
-                await self._task
-                message = "the HTTP server ended while it started"
-                raise RuntimeError(message)
-            await asyncio.sleep(0.005)
-
-    async def stop(self) -> None:
-        """Returns when all connections are closed."""
-        if self._task is not None:
-            self._server.should_exit = True
-            await self._task
-
-
-class _QuietServer(uvicorn.Server):
-    """uvicorn without signal handlers: signals belong to the program around."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def build_app(state: AgentState) -> Starlette:

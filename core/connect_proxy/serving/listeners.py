@@ -1,4 +1,4 @@
-"""Listening sockets of the embedded agent."""
+"""Listening sockets."""
 
 from __future__ import annotations
 

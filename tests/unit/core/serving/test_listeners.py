@@ -2,8 +2,8 @@ import socket
 
 import pytest
 
-from connect_proxy.dev_agent.listeners import listen_tcp, listen_udp
 from connect_proxy.errors import PortInUseError
+from connect_proxy.serving.listeners import listen_tcp, listen_udp
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

@@ -1,0 +1,1 @@
+"""Serving HTTP: what the embedded agent and the agent of managed proxies share."""
