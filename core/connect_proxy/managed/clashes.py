@@ -9,7 +9,10 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from connect_proxy.errors import ConfigurationError
 from connect_proxy.managed.configuration import AgentConfiguration, ManagedProxy, Origin, ServiceDefinition
+from connect_proxy.managed.ports import explicit_port
+from connect_proxy.managed.registrations import proxy_body
 from connect_proxy.managed.service_decoding import upstream_value
 from connect_proxy.managed.wanted import COMMAND_BACKEND, wanted_proxies
 from connect_proxy.mesh.registration import CONNECT_PROXY, Upstream
@@ -32,6 +35,7 @@ def clashes(configuration: AgentConfiguration, *, backends: Collection[str] = ()
         *_services(configuration.services),
         *_backends(proxies, backends),
         *(line for proxy in proxies for line in _repeated(proxy)),
+        *(f"{proxy.origin}: {problem}" for proxy in proxies if (problem := _misconfigured(proxy))),
         *_ports(_claims(configuration, proxies)),
     ]
     return tuple(dict.fromkeys(found))
@@ -98,6 +102,22 @@ def _repeated(proxy: ManagedProxy) -> Iterator[str]:
         seen.add(upstream.id)
 
 
+def _misconfigured(proxy: ManagedProxy) -> str:
+    """What is wrong with the keys of ``config`` that every managed proxy has, empty if nothing is."""
+    if proxy.is_sidecar:
+        return ""
+    try:
+        explicit_port(proxy.config)
+    except ConfigurationError as exc:
+        return f'proxy "{proxy.id}": {exc}'
+    try:
+        if proxy.service_port:
+            proxy_body(proxy, port=1)
+    except ConfigurationError as exc:
+        return str(exc)
+    return ""
+
+
 # ---------------------------------------------------------------- ports
 
 
@@ -136,7 +156,7 @@ def _claims(configuration: AgentConfiguration, proxies: Iterable[ManagedProxy]) 
                 origin=service.origin,
             )
     for proxy in proxies:
-        if (port := _bind_port(proxy)) is not None and not proxy.is_sidecar:
+        if port := 0 if proxy.is_sidecar or _misconfigured(proxy) else explicit_port(proxy.config):
             host = str(proxy.config.get("bind_address", "") or "0.0.0.0")  # noqa: S104
             yield _Claim(host=host, port=port, who=f'proxy "{proxy.id}" itself', origin=proxy.origin)
         yield from _upstreams(proxy.upstreams, f'proxy "{proxy.id}"', proxy.origin)
@@ -163,17 +183,6 @@ def _upstreams(upstreams: Iterable[Upstream], owner: str, origin: Origin) -> Ite
             origin=origin,
             upstream=True,
         )
-
-
-def _bind_port(proxy: ManagedProxy) -> int | None:
-    """``config.bind_port``, weakly typed as in Consul 1.2; None where it is left to the agent."""
-    given = proxy.config.get("bind_port")
-    if given is None or given == 0:
-        return None
-    try:
-        return int(given)
-    except (TypeError, ValueError):
-        return -1
 
 
 def _ports(claims: Iterable[_Claim]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any, Final
 
 from connect_proxy.errors import AgentConfigurationError
@@ -54,6 +55,20 @@ def _log_level(reading: Reading, found: Field, path: str) -> Any:
         return level if level is MISSING else level.upper()
     reading.problem(found.place, f'"{path}" is "{level}"; use one of {", ".join(LEVELS)}')
     return MISSING
+
+
+def _address(reading: Reading, found: Field, path: str) -> Any:
+    """An IP address. Consul would evaluate a template of go-sockaddr, such as ``{{ GetPrivateIP }}``."""
+    address = text(reading, found, path)
+    if address is MISSING or not address:
+        return address
+    try:
+        ip_address(address)
+    except ValueError:
+        hint = "templates are not evaluated here; " if "{{" in address else ""
+        reading.problem(found.place, f'"{path}" is "{address}", no IP address; {hint}give one')
+        return MISSING
+    return address
 
 
 _DEFAULTS: Final = Keys(
@@ -145,7 +160,7 @@ _AGENT: Final = Keys(
         "acl_agent_token": secret,
         "data_dir": text,
         "log_level": _log_level,
-        "bind_addr": text,
+        "bind_addr": _address,
     },
     unused=consul_keys.AGENT,
 )

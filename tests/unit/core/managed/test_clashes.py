@@ -76,7 +76,13 @@ def upstream(port: int | str, *, name: str = "db", more: str = "") -> str:
         ),
         (
             proxied("web", "config { bind_port = -1 }"),
-            'x.hcl:1:1: proxy "web-proxy" itself: -1 is no port; give one from 1 to 65535',
+            "x.hcl:1:1: proxy \"web-proxy\": bind_port is '-1': not a port; give a number from 1 to 65535,"
+            " or leave it out",
+        ),
+        (
+            proxied("web", 'config { local_service_address = "10.0.0.1" }'),
+            "x.hcl:1:1: local_service_address of the proxy 'web-proxy' is '10.0.0.1': give HOST:PORT,"
+            " where its service listens, or give the service a port",
         ),
         (
             'service { name = "web" port = 70000 address = "10.0.0.1" }',
@@ -130,7 +136,7 @@ def test_a_clash_is_told_with_both_sides(text: str, said: str) -> None:
         'service { name = "a" port = 1234 address = "10.0.0.1" }\n' + proxied("b", upstream(1234), port=2),
         proxied("a", upstream(1) + upstream(2, more='datacenter = "dc2"')),
         proxied("a", upstream(0, more='local_bind_socket_path = "/run/x"')),
-        proxied("a", "config { bind_port = 0 }"),
+        proxied("a", 'config { bind_port = "" }'),
         "ports { proxy_min_port = 0 proxy_max_port = 0 }",
         'services { name = "a" connect { sidecar_service {} } }',
     ],

@@ -315,6 +315,12 @@ def test_an_opaque_config_keeps_its_blocks_and_lists() -> None:
             'log_level = "loud"',
             '1:1: "log_level" is "loud"; use one of TRACE, DEBUG, INFO, WARN, ERR, ERROR',
         ),
+        (
+            'bind_addr = "{{ GetPrivateIP }}"',
+            '1:1: "bind_addr" is "{{ GetPrivateIP }}", no IP address;'
+            " templates are not evaluated here; give one",
+        ),
+        ('bind_addr = "localhost"', '1:1: "bind_addr" is "localhost", no IP address; give one'),
         ('check { ttl = "5s" }', '1:1: "check" has no name; a check outside of a service needs one'),
         (
             web('connect { proxy { exec_mode = "script" } }'),
