@@ -208,3 +208,15 @@ class PortsExhaustedError(ConnectProxyError):
 
 class ProxyTokenRefusedError(RefusedError):
     """No ACL token can be made for a managed proxy: the agent's own token may not. Names the rule."""
+
+
+class AgentNotRunningError(ConnectProxyError):
+    """No agent answers on the control socket of this data directory."""
+
+
+class ControlError(ConnectProxyError):
+    """The running agent refused or failed. Carries the exit code that its error has."""
+
+    def __init__(self, message: str, *, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.managed.configuration import ManagedProxy
 from connect_proxy.mesh.immutable import thawed
+from connect_proxy.secret import Secret
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,6 +24,8 @@ class Assignment:
     access: AgentAccess
     """Where it finds Consul, with its own token: a custom daemon the agent's API, others Consul itself."""
     token_accessor: str = ""
+    mints_token: bool = False
+    """Its token is a random one, made anew at each start: Consul's ACLs are off."""
     log_level: str = "INFO"
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The little of the agent's environment that proxies get: PATH, HOME, LANG …"""
@@ -44,6 +49,17 @@ class Assignment:
             "environment": thawed(self.environment),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def with_new_token(assignment: Assignment) -> Assignment:
+    """The same with a random token of its own."""
+    access = dataclasses.replace(assignment.access, token=Secret(str(uuid.uuid4())), token_file="")
+    return dataclasses.replace(assignment, access=access)
+
+
+def token_hash(token: Secret) -> str:
+    """What may stand on disk of a token: SHA-256, hexadecimal; empty for no token."""
+    return hashlib.sha256(token.reveal().encode()).hexdigest() if token else ""
 
 
 INHERITED = (

@@ -6,11 +6,12 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from connect_proxy.errors import ConnectProxyError, UnknownProxyError
-from connect_proxy.managed.assignment import Assignment
+from connect_proxy.managed.assignment import Assignment, token_hash
 from connect_proxy.managed.difference import Difference, difference
+from connect_proxy.managed.ending import STOP_TIMEOUT_S, end_process
 from connect_proxy.managed.launching import start
 from connect_proxy.managed.log_files import LogFiles
 from connect_proxy.managed.member import Member
@@ -24,8 +25,6 @@ from connect_proxy.supervisor.supervisor import Process, Supervisor
 
 log = logging.getLogger("connect_proxy.managed")
 
-STOP_TIMEOUT_S = 15.0
-"""A proxy drains by itself after SIGTERM; this is above its own bound."""
 PERMANENT = frozenset({2, 3, 4, 6})
 """connect-proxy's own exit codes that a new start cannot help: usage, configuration, program, refusal."""
 PERMANENT_OF_COMMANDS = frozenset({126, 127})
@@ -34,9 +33,13 @@ PERMANENT_OF_COMMANDS = frozenset({126, 127})
 class Fleet:
     """Keeps running what is wanted. One event loop, no polling."""
 
-    def __init__(self, directory: DataDirectory | None) -> None:
-        """Without a data directory the proxies end with the agent, however it ends."""
+    def __init__(
+        self, directory: DataDirectory | None, *, on_token: Callable[[], None] = lambda: None
+    ) -> None:
+        """Without a data directory the proxies end with the agent, however it ends. *on_token* is told
+        when a record's token hash changed."""
         self._directory = directory
+        self._on_token = on_token
         self._members: dict[str, Member] = {}
         self._remembered: dict[str, ProxyRecord] = dict(directory.read()) if directory else {}
 
@@ -131,7 +134,7 @@ class Fleet:
         adopted = self._adopt(record)
         if adopted is not None and record.fingerprint != assignment.fingerprint:
             log.info("%s: runs with an older definition: it is started anew", proxy.id)
-            await _ended(adopted)
+            await end_process(adopted)
             adopted = None
         record = dataclasses.replace(
             record, port=assignment.port, backend=proxy.backend, token_accessor=assignment.token_accessor
@@ -205,9 +208,11 @@ class Fleet:
             process=identity_of(pid),
             fingerprint=member.assignment.fingerprint,
             started_at=time.time(),
+            token_hash=token_hash(member.assignment.access.token),
             restarts=member.supervisor.restarts if member.supervisor else 0,
         )
         self._save()
+        self._on_token()
 
     def _note(self, member: Member, state: State) -> None:
         supervisor = member.supervisor
@@ -246,7 +251,7 @@ class Fleet:
             process = adopt(record.process) if record.process else None
             if process is not None:
                 log.info("%s: no definition asks for it any more: ending pid %d", name, process.pid)
-                await _ended(process)
+                await end_process(process)
 
     # ------------------------------------------------------------ the state
 
@@ -256,15 +261,3 @@ class Fleet:
 
     def _records(self) -> Records:
         return {**self._remembered, **{name: member.record for name, member in self._members.items()}}
-
-
-async def _ended(process: AdoptedProcess) -> None:
-    process.signal(15)
-    try:
-        async with asyncio.timeout(STOP_TIMEOUT_S):
-            await process.wait()
-    except TimeoutError:
-        process.kill_group()
-        await process.wait()
-    finally:
-        process.close()

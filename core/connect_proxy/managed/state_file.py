@@ -63,6 +63,10 @@ class DataDirectory:
         return self.path / "proxy" / "state.json"
 
     @property
+    def registered_path(self) -> Path:
+        return self.path / "proxy" / "registered.json"
+
+    @property
     def logs_path(self) -> Path:
         return self.path / "proxy" / "logs"
 
@@ -109,15 +113,33 @@ class DataDirectory:
 
     def write(self, records: Records) -> None:
         """Put *records* on disk; they are there when this returns."""
-        temporary = self.state_path.with_name("state.json.new")
-        text = json.dumps(encode(records), indent=1, sort_keys=True) + "\n"
+        self._replace(self.state_path, encode(records))
+
+    def registered(self) -> frozenset[str]:
+        """Ids of what was registered in Consul. Raises ConfigurationError for what is no such file."""
+        try:
+            ids = json.loads(self.registered_path.read_text())["ids"]
+        except FileNotFoundError:
+            return frozenset()
+        except (ValueError, KeyError, TypeError) as exc:
+            message = f"the file '{self.registered_path}' cannot be used: {exc}; remove it"
+            raise ConfigurationError(message) from exc
+        return frozenset(str(one) for one in ids)
+
+    def write_registered(self, ids: frozenset[str]) -> None:
+        """Put the ids of what is registered on disk."""
+        self._replace(self.registered_path, {"version": VERSION, "ids": sorted(ids)})
+
+    def _replace(self, path: Path, document: Mapping[str, Any]) -> None:
+        temporary = path.with_name(f"{path.name}.new")
+        text = json.dumps(document, indent=1, sort_keys=True) + "\n"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
             file.flush()
             os.fsync(descriptor)
-        temporary.replace(self.state_path)
-        folder = os.open(self.state_path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        temporary.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)
         finally:

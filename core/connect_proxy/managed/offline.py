@@ -1,0 +1,55 @@
+"""What can be seen and done from the state file while no agent runs."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from typing import Any
+
+from connect_proxy.errors import UnknownProxyError
+from connect_proxy.managed.ending import end_process
+from connect_proxy.managed.state_file import DataDirectory, ProxyRecord
+from connect_proxy.supervisor.adopted import adopt
+from connect_proxy.supervisor.identity import open_again
+
+
+def status(directory: DataDirectory) -> list[dict[str, Any]]:
+    """As ``status -format json`` of a running agent, from what it wrote last and what lives now."""
+    now = time.time()
+    return [_row(record, now) for _, record in sorted(directory.read().items())]
+
+
+def _row(record: ProxyRecord, now: float) -> dict[str, Any]:
+    process = record.process
+    descriptor = open_again(process) if process else None
+    alive = descriptor is not None
+    return {
+        "id": record.id,
+        "service": record.service_id,
+        "backend": record.backend,
+        "state": "unsupervised" if alive else "held" if record.held else "stopped",
+        "pid": process.pid if process and alive else None,
+        "port": record.port,
+        "uptime_s": round(now - record.started_at, 1) if alive and record.started_at else 0.0,
+        "restarts": record.restarts,
+        "last_exit": record.last_exit,
+        "last_error": record.last_error,
+        "certificate_expiry": None,
+        "upstreams": [],
+    }
+
+
+def stop(directory: DataDirectory, proxy_id: str) -> None:
+    """End that proxy and remember that it is to stay so. The directory's lock must be held."""
+    records = dict(directory.read())
+    if proxy_id not in records:
+        known = ", ".join(sorted(records)) or "none"
+        message = f"no managed proxy has the id {proxy_id!r}; there are {known}"
+        raise UnknownProxyError(message)
+    record = records[proxy_id]
+    process = adopt(record.process) if record.process else None
+    if process is not None:
+        asyncio.run(end_process(process))
+    records[proxy_id] = dataclasses.replace(record, process=None, started_at=0.0, held=True)
+    directory.write(records)
