@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
-import shutil
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +25,7 @@ from connect_proxy.plugin_api import (
 )
 from connect_proxy.proxy_run.child import supervised_child
 from connect_proxy.proxy_run.readiness_notice import probe_public_listener
+from connect_proxy.proxy_run.runtime_directory import made
 from connect_proxy.proxy_run.self_registration import SelfRegistration
 from connect_proxy.snapshot.watcher import SnapshotWatcher
 from connect_proxy.supervisor.notify import service_manager
@@ -79,7 +79,7 @@ class Foreground:
         runtime = Runtime(context=self._context, consul=client, snapshots=self._watcher)
         watching = asyncio.create_task(self._watcher.run())
         try:
-            async with self._runtime_directory():
+            with made(self._context.runtime_dir) if self._launch.runtime_dir else nullcontext():
                 self._main = asyncio.create_task(self._serve(runtime))
                 self._handle_signals()
                 if described is not None and described.definition is not None:
@@ -248,15 +248,3 @@ class Foreground:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("%s", error, exc_info=error)
-
-    @contextlib.asynccontextmanager
-    async def _runtime_directory(self) -> AsyncIterator[None]:
-        path = self._context.runtime_dir
-        if not self._launch.runtime_dir:
-            yield
-            return
-        os.mkdir(path, 0o700)
-        try:
-            yield
-        finally:
-            shutil.rmtree(path)

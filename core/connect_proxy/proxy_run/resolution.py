@@ -5,11 +5,8 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import logging
-import os
-import secrets
-import tempfile
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from connect_proxy.consul.client import ConsulClient, connect_consul
 from connect_proxy.consul.sidecar_lookup import find_proxy
@@ -18,12 +15,9 @@ from connect_proxy.mesh.immutable import frozen
 from connect_proxy.mesh.registration import Registration
 from connect_proxy.plugin_api import DescribedRegistration, ProxyContext
 from connect_proxy.proxy_run.request import RunRequest
+from connect_proxy.proxy_run.runtime_directory import runtime_directory
 
 log = logging.getLogger("connect_proxy.run")
-
-SOCKET_DIRECTORY_LIMIT: Final = 60
-"""Bytes of a base directory that still leave room for the run's own directory (23 bytes) and a
-socket's name within the 107 that sockaddr_un holds."""
 
 
 async def resolve(request: RunRequest) -> ProxyContext:
@@ -92,15 +86,6 @@ def _context(
         runtime_dir=runtime_directory(request.environment),
         bootstrap_only=request.bootstrap,
     )
-
-
-def runtime_directory(environment: Mapping[str, str]) -> str:
-    """A path for this run's sockets, not made yet: in systemd's directory, XDG's, or the temporary one."""
-    given = environment.get("RUNTIME_DIRECTORY", "").split(":")[0] or environment.get("XDG_RUNTIME_DIR", "")
-    base = given if given and os.path.isdir(given) and os.access(given, os.W_OK) else tempfile.gettempdir()
-    if len(os.fsencode(base)) > SOCKET_DIRECTORY_LIMIT:
-        base = "/tmp"  # noqa: S108  (the directory itself is made with mode 0700 under a random name)
-    return os.path.join(base, f"connect-proxy-{secrets.token_hex(4)}")
 
 
 def warn_of_open_doors(registration: Registration) -> None:

@@ -2,9 +2,6 @@
 
 import asyncio
 import logging
-import os
-import tempfile
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +10,7 @@ from connect_proxy.consul.access import AgentAccess
 from connect_proxy.errors import UsageError
 from connect_proxy.mesh.registration import Upstream
 from connect_proxy.proxy_run.request import RunRequest
-from connect_proxy.proxy_run.resolution import resolve, runtime_directory, warn_of_open_doors
+from connect_proxy.proxy_run.resolution import resolve, warn_of_open_doors
 from connect_proxy.testing import examples
 
 
@@ -48,27 +45,6 @@ def test_an_upstream_that_others_can_reach_is_warned_of(
 def test_a_local_service_that_others_can_reach_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     (said,) = warnings_of(caplog, local_service_address="10.1.2.3", upstreams=())
     assert "10.1.2.3:8080" in said
-
-
-def test_the_runtime_directory_is_systemds_then_the_users_then_temporary() -> None:
-    with tempfile.TemporaryDirectory() as short:  # pytest's own are too long for sockets
-        systemd, xdg = Path(short, "s"), Path(short, "x")
-        systemd.mkdir()
-        xdg.mkdir()
-        both = {"RUNTIME_DIRECTORY": f"{systemd}:/elsewhere", "XDG_RUNTIME_DIR": str(xdg)}
-        assert Path(runtime_directory(both)).parent == systemd
-        assert Path(runtime_directory({"XDG_RUNTIME_DIR": str(xdg)})).parent == xdg
-    missing = {"XDG_RUNTIME_DIR": "/nowhere"}
-    assert runtime_directory(missing) != runtime_directory(missing)
-    assert not Path(runtime_directory(missing)).exists()
-
-
-def test_the_runtime_directory_leaves_room_for_a_sockets_name(tmp_path: Path) -> None:
-    for length in range(20, 110):
-        long = tmp_path / ("d" * length)
-        long.mkdir()
-        path = runtime_directory({"XDG_RUNTIME_DIR": str(long)})
-        assert len(os.fsencode(f"{path}/admin-and-more.sock")) <= 107
 
 
 def test_a_run_without_a_proxys_name_says_how_to_name_one() -> None:

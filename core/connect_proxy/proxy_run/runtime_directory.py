@@ -1,0 +1,61 @@
+"""A private directory for one run's sockets: made before the launch, removed at the end.
+
+Its name carries the pid, so that what a killed run left behind is recognised and removed by the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+BASE_LIMIT: Final = 60
+"""Bytes of a base directory that still leave room for the run's own (32 bytes at most) and a socket's
+name within the 107 that sockaddr_un holds."""
+_NAME: Final = re.compile(r"connect-proxy-(?P<pid>[1-9]\d*)-[0-9a-f]{8}")
+
+
+def runtime_directory(environment: Mapping[str, str]) -> str:
+    """A path, not made yet: in systemd's directory, XDG's, or the temporary one."""
+    given = environment.get("RUNTIME_DIRECTORY", "").split(":")[0] or environment.get("XDG_RUNTIME_DIR", "")
+    base = given if given and os.path.isdir(given) and os.access(given, os.W_OK) else tempfile.gettempdir()
+    if len(os.fsencode(base)) > BASE_LIMIT:
+        base = "/tmp"  # noqa: S108  (the directory itself is made with mode 0700 under a random name)
+    return os.path.join(base, f"connect-proxy-{os.getpid()}-{secrets.token_hex(4)}")
+
+
+@contextlib.contextmanager
+def made(path: str) -> Iterator[None]:
+    """The directory exists in the block. What dead runs of this user left beside it goes too."""
+    sweep(Path(path).parent)
+    os.mkdir(path, 0o700)
+    try:
+        yield
+    finally:
+        shutil.rmtree(path)
+
+
+def sweep(base: Path) -> None:
+    """Remove directories of runs of this user whose process is gone. What cannot be removed stays."""
+    for entry in base.glob("connect-proxy-*"):
+        named = _NAME.fullmatch(entry.name)
+        if named and not _is_alive(int(named["pid"])):
+            with contextlib.suppress(OSError):  # another's, or another run sweeps as well
+                if entry.lstat().st_uid == os.geteuid():
+                    shutil.rmtree(entry)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
