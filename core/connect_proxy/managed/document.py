@@ -58,20 +58,17 @@ def joined(items: Iterable[tuple[str, Field]]) -> dict[str, Field]:
     Raises MalformedDocumentError where a key is a scalar once and a table or a list another time.
     """
     fields: dict[str, Field] = {}
+    grown: dict[str, list[Value]] = {}
     for key, field in items:
         before = fields.get(key)
-        if before is None:
+        if before is None or (is_scalar(before.value) and is_scalar(field.value)):
             fields[key] = field
-            continue
-        if is_scalar(before.value) != is_scalar(field.value):
+        elif is_scalar(before.value) or is_scalar(field.value):
             message = f'"{key}" has one value here and another kind of value in line {before.place.line}'
             raise MalformedDocumentError(message, line=field.place.line, column=field.place.column)
-        if is_scalar(field.value):
-            fields[key] = field
         else:
-            both = [*_several(before.value), *_several(field.value)]
-            fields[key] = Field(value=both, place=before.place)
-    return fields
+            grown.setdefault(key, list(_several(before.value))).extend(_several(field.value))
+    return fields | {key: Field(value=both, place=fields[key].place) for key, both in grown.items()}
 
 
 def is_scalar(value: Value) -> bool:
