@@ -48,6 +48,7 @@ CONNECT: Final = _names(
     test_ca_leaf_root_change_spread
     """
 )
+PROXY_DEFAULTS: Final = _names("script_command")
 PORTS: Final = _names(
     "dns expose_max_port expose_min_port grpc grpc_tls http https rpc serf_lan serf_wan server"
 )

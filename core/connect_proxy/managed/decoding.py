@@ -80,6 +80,7 @@ _DEFAULTS: Final = Keys(
         "config": opaque,
     },
     camel={"daemon_command": "Command"},
+    unused=consul_keys.PROXY_DEFAULTS,
 )
 
 

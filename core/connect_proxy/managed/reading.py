@@ -166,13 +166,13 @@ def single_table(reading: Reading, found: Field, path: str) -> Table | _Missing:
 
 def text(reading: Reading, found: Field, path: str) -> Any:
     """A string; as in Consul, a list of one string is that string."""
-    value = _only(found.value)
+    value = only(found.value)
     return value if isinstance(value, str) else reading.wrong(found, path, 'a string, such as "x"')
 
 
 def integer(reading: Reading, found: Field, path: str) -> Any:
     """A whole number, or a string that is one (``"8080"``)."""
-    value = _only(found.value)
+    value = only(found.value)
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -187,7 +187,7 @@ def integer(reading: Reading, found: Field, path: str) -> Any:
 
 def boolean(reading: Reading, found: Field, path: str) -> Any:
     """true or false, or a string that is one."""
-    value = _only(found.value)
+    value = only(found.value)
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value in TRUE + FALSE:
@@ -197,7 +197,7 @@ def boolean(reading: Reading, found: Field, path: str) -> Any:
 
 def duration(reading: Reading, found: Field, path: str) -> Any:
     """A string that is a duration of Go; it is kept as it stands."""
-    value = _only(found.value)
+    value = only(found.value)
     if not isinstance(value, str):
         return reading.wrong(found, path, 'a duration in quotes, such as "10s"')
     try:
@@ -249,5 +249,9 @@ def several(found: Field) -> list[Field]:
     ]
 
 
-def _only(value: Value) -> Value:
-    return value[0] if isinstance(value, list) and len(value) == 1 and is_scalar(value[0]) else value
+def only(value: Value) -> Value:
+    """What a list of one holds, at any depth; every other value as it is. Consul reads scalars so."""
+    inner = value
+    while isinstance(inner, list) and len(inner) == 1:
+        inner = inner[0]
+    return inner if is_scalar(inner) else value

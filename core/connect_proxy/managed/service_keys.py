@@ -20,6 +20,7 @@ from connect_proxy.managed.reading import (
     integer,
     list_of,
     map_of,
+    only,
     opaque,
     text,
 )
@@ -32,10 +33,11 @@ DAEMON: Final = "daemon"
 
 def secret(reading: Reading, found: Field, path: str) -> Any:
     """An ACL token; a wrong value is not shown."""
-    if not isinstance(found.value, str):
+    value = only(found.value)
+    if not isinstance(value, str):
         reading.problem(found.place, f'"{path}" is no string; give an ACL token in quotes')
         return MISSING
-    return Secret(found.value)
+    return Secret(value)
 
 
 def refused(why: str) -> Kind:

@@ -159,6 +159,12 @@ def test_a_key_may_be_spelled_as_in_the_files_or_as_in_the_api(spelling: str) ->
     assert body(web(f"{spelling} = true"))["EnableTagOverride"] is True
 
 
+@pytest.mark.parametrize("value", ['"web"', '["web"]', '[["web"]]'])
+def test_a_list_of_one_is_read_where_one_is_wanted(value: str) -> None:
+    found = only(f"service {{ name = {value} token = {value} }}")
+    assert (found.name, found.token) == ("web", Secret("web"))
+
+
 def test_null_is_as_good_as_nothing() -> None:
     table = parse_json('{"service": {"name": "web", "port": null, "check": null}}')
     (found,) = configuration([read_table(table, "x.json")]).services
