@@ -16,7 +16,17 @@ from connect_proxy.cli.main import COMMANDS, as_backend, dispatch, main
 from support.agents import client_environment
 from support.processes import Program, run
 
-HEAVY = ("asyncio", "click", "cryptography", "grpc", "httpx", "importlib_metadata", "pluggy", "starlette")
+HEAVY = (
+    "asyncio",
+    "click",
+    "cryptography",
+    "grpc",
+    "httpx",
+    "importlib_metadata",
+    "lark",
+    "pluggy",
+    "starlette",
+)
 
 
 def connect_proxy(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -14,6 +14,14 @@ from connect_proxy.managed.files import read_configuration
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
 
 
+@pytest.fixture(autouse=True)
+def usual_umask() -> Iterator[None]:
+    """What the tests write is no group's: a machine's umask may say otherwise, and the agent would warn."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
 def problems(*paths: Path) -> tuple[str, ...]:
     with pytest.raises(AgentConfigurationError) as caught:
         read_configuration(paths)
