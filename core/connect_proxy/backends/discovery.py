@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -96,12 +97,20 @@ def _checked(backend: InstalledBackend) -> InstalledBackend:
 
 
 def discover(group: str) -> dict[str, list[EntryPoint]]:
+    """The entry points of *group* by name."""
+    found: dict[str, list[EntryPoint]] = {}
+    for point in _entry_points(tuple(sys.path)):
+        if point.group == group:
+            found.setdefault(point.name, []).append(point)
+    return found
+
+
+@lru_cache(maxsize=1)
+def _entry_points(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """All entry points on *path*, which is ``sys.path``: one look at every package, not one a question."""
     from importlib_metadata import entry_points
 
-    found: dict[str, list[EntryPoint]] = {}
-    for point in entry_points(group=group):
-        found.setdefault(point.name, []).append(point)
-    return found
+    return tuple(entry_points())
 
 
 def owner(point: EntryPoint) -> tuple[str, str]:

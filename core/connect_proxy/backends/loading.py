@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 from typing import TYPE_CHECKING
@@ -61,6 +60,8 @@ def _only(name: str) -> EntryPoint:
     known = discover(BACKENDS_GROUP)
     points = known.get(name, [])
     if not points:
+        import difflib
+
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         message = f"no backend is named {name!r}; installed are {', '.join(sorted(known)) or 'none'}{hint}"

@@ -135,5 +135,14 @@ def connect_consul(access: AgentAccess) -> ConsulClient:
     certificate and its key do not belong together.
     """
     from connect_proxy.consul.http_client import HttpConsulClient
+    from connect_proxy.consul.transport import HttpTransport
 
-    return HttpConsulClient(access)
+    return HttpConsulClient(access, HttpTransport(access))
+
+
+def connect_consul_plainly(access: AgentAccess) -> ConsulClient:
+    """A client for a few reads without an event loop; see :mod:`connect_proxy.consul.plain_transport`."""
+    from connect_proxy.consul.http_client import HttpConsulClient
+    from connect_proxy.consul.plain_transport import PlainTransport
+
+    return HttpConsulClient(access, PlainTransport(access))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from connect_proxy.consul import wire
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.answers import error_of
 from connect_proxy.consul.client import AclToken, Answer, Authorization
-from connect_proxy.consul.request import AgentRequest, blocking_params, hash_params, path_of
-from connect_proxy.consul.transport import HttpAnswer, HttpTransport
+from connect_proxy.consul.request import AgentRequest, HttpAnswer, blocking_params, hash_params, path_of
 from connect_proxy.mesh.certificates import Leaf, Roots
 from connect_proxy.mesh.endpoints import Endpoint
 from connect_proxy.mesh.immutable import thawed
@@ -20,13 +19,22 @@ from connect_proxy.mesh.registration import Registration
 from connect_proxy.secret import NO_SECRET, Secret
 
 
+class Transport(Protocol):
+    """What carries requests to one agent."""
+
+    async def exchange(self, request: AgentRequest, *, token: Secret) -> HttpAnswer:
+        """Send *request*, read its whole answer. Raises AgentUnreachableError, AgentAnswerError."""
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+
+
 class HttpConsulClient:
     """One agent's API. What the calls mean stands in the Protocol; here is how they are spelt."""
 
-    def __init__(self, access: AgentAccess) -> None:
-        """Opens no connection. Raises ConfigurationError for unusable certificate files."""
+    def __init__(self, access: AgentAccess, transport: Transport) -> None:
         self._access = access
-        self._transport = HttpTransport(access)
+        self._transport = transport
         self._everywhere = {
             name: value
             for name, value in (

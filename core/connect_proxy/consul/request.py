@@ -1,4 +1,4 @@
-"""One request to the agent's HTTP API, as a value."""
+"""One request to the agent's HTTP API and its answer, as values."""
 
 from __future__ import annotations
 
@@ -30,6 +30,15 @@ class AgentRequest:
     def endpoint(self) -> str:
         """``GET /v1/agent/service/web``: how messages name the call."""
         return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HttpAnswer:
+    """Status, headers (names in lower case) and the whole body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 def path_of(*segments: str) -> str:

@@ -5,8 +5,6 @@ The service it stands for need not exist: the proxy's own registration is enough
 
 from __future__ import annotations
 
-import asyncio
-import difflib
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -53,18 +51,20 @@ async def find_proxy(
     if not proxy_id and not sidecar_for:
         message = "no proxy is named: give -proxy-id ID or -sidecar-for ID"
         raise UsageError(message)
+    if wait_s <= 0:
+        return await _find_now(client, proxy_id=proxy_id, sidecar_for=sidecar_for)
+    import asyncio
+
     clock = clock or SystemClock()
     deadline = clock.monotonic() + wait_s
     backoff, told = RETRIES, ""
     while True:
         remaining = deadline - clock.monotonic()
         try:
-            async with asyncio.timeout(max(remaining, SHORTEST_TRY_S) if wait_s > 0 else None):
+            async with asyncio.timeout(max(remaining, SHORTEST_TRY_S)):
                 return await _find_now(client, proxy_id=proxy_id, sidecar_for=sidecar_for)
         except (*HEALS_BY_WAITING, TimeoutError) as exc:
             reason = _reason(exc, client)
-            if wait_s <= 0:
-                raise
             if deadline - clock.monotonic() <= 0:
                 message = f"not ready within '{wait_s:g}' s: {reason}"
                 raise NotReadyError(message) from exc
@@ -126,6 +126,8 @@ def _wrong_kind(found: Registration) -> WrongKindError:
 
 def _hint(wanted: str, known: Iterable[str]) -> str:
     """The names that may have been meant, else how to register one."""
+    import difflib
+
     names = sorted(name for name in known if name)
     near = (
         difflib.get_close_matches(wanted, names, n=3)

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from base64 import b64encode
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.blocking_query import client_timeout_s
 from connect_proxy.consul.failures import hung_up, told, unreachable
+from connect_proxy.consul.headers import request_headers
 from connect_proxy.consul.http_library import httpx
-from connect_proxy.consul.request import AgentRequest
+from connect_proxy.consul.request import AgentRequest, HttpAnswer
 from connect_proxy.consul.tls import agent_tls_context
 from connect_proxy.errors import (
     AgentAnswerError,
     AgentUnreachableError,
     ConfigurationError,
-    UnknownTokenError,
 )
 from connect_proxy.secret import Secret
 
@@ -28,15 +25,6 @@ MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 IDLE_CONNECTION_S: Final = 4.0
 """Below the 5 s after which common servers close idle connections: else a request could meet the
 close under way and fail for nothing."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HttpAnswer:
-    """Status, headers (names in lower case) and the whole body."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 def open_connections(access: AgentAccess) -> httpx.AsyncClient:
@@ -110,7 +98,7 @@ class HttpTransport:
             self._base + request.path,
             params=dict(request.params),
             content=None if request.body is None else json.dumps(request.body).encode(),
-            headers=self._headers(request, token),
+            headers=request_headers(request, self._access, token),
             timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
             extensions=self._extensions,
         )
@@ -134,17 +122,6 @@ class HttpTransport:
                 raise AgentAnswerError(message, status=answer.status_code)
         return bytes(pieces)
 
-    def _headers(self, request: AgentRequest, token: Secret) -> dict[str, str]:
-        # Compression saves nothing on loopback, and would let a small answer grow without bound.
-        headers = {"Accept-Encoding": "identity", "User-Agent": "connect-proxy"}
-        if request.body is not None:
-            headers["Content-Type"] = "application/json"
-        if token:
-            headers["X-Consul-Token"] = _header_value(token)
-        if self._access.http_auth:
-            headers["Authorization"] = basic_auth(self._access.http_auth)
-        return headers
-
     def _is_closed(self) -> AgentUnreachableError:
         return told("this client was closed", "make a new one", self._access)
 
@@ -158,12 +135,6 @@ class HttpTransport:
             "is that the agent's HTTP port (8500), not its gRPC, RPC or serf port?"
         )
         return AgentAnswerError(message)
-
-
-def basic_auth(pair: Secret) -> str:
-    """``user[:password]`` as the Authorization header has it."""
-    user, _, password = pair.reveal().partition(":")
-    return "Basic " + b64encode(f"{user}:{password}".encode()).decode()
 
 
 def _names_certificates(access: AgentAccess) -> bool:
@@ -188,18 +159,6 @@ def tls_extensions(access: AgentAccess) -> dict[str, Any]:
         message = f"{setting}: '{name}' is no host name: give one that its certificate has"
         raise ConfigurationError(message)
     return {"sni_hostname": name} if name else {}
-
-
-def _header_value(token: Secret) -> str:
-    """The token for its header. The HTTP library would refuse a wrong one too, but quote it."""
-    text = token.reveal()
-    if not (text.isascii() and text.isprintable()) or text != text.strip():
-        message = (
-            "the ACL token cannot be one of Consul's: it has a blank at an end, a line break or a "
-            "character beyond ASCII; check -token-file, CONSUL_HTTP_TOKEN or where else it came from"
-        )
-        raise UnknownTokenError(message)
-    return text
 
 
 def _checked_port(access: AgentAccess) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, parse_qsl, urlencode
 from starlette.types import Receive, Scope
 
 from connect_proxy.consul.access import AgentAccess
-from connect_proxy.consul.transport import basic_auth
+from connect_proxy.consul.headers import basic_auth
 from connect_proxy.errors import ApiError, MalformedValueError
 from connect_proxy.secret import Secret
 from connect_proxy.settings.parsing import parse_duration

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from connect_proxy.consul.client import ConsulClient, connect_consul
+from connect_proxy.consul.access import AgentAccess
+from connect_proxy.consul.client import ConsulClient, connect_consul, connect_consul_plainly
+from connect_proxy.consul.plain_transport import is_plain
 from connect_proxy.consul.sidecar_lookup import find_proxy
-from connect_proxy.errors import PermissionDeniedError, UsageError
+from connect_proxy.errors import ConnectProxyError, PermissionDeniedError, UsageError
 from connect_proxy.mesh.immutable import frozen
 from connect_proxy.mesh.registration import Registration
 from connect_proxy.plugin_api import DescribedRegistration, ProxyContext
@@ -20,14 +22,38 @@ from connect_proxy.proxy_run.runtime_directory import runtime_directory
 log = logging.getLogger("connect_proxy.run")
 
 
-async def resolve(request: RunRequest) -> ProxyContext:
+def resolve_plainly(request: RunRequest) -> ProxyContext | None:
+    """As :func:`resolve`, by the shortest way there is; None where the long one has to be gone.
+
+    For ``-bootstrap``: nothing of the HTTP library nor of an event loop is imported. What goes wrong
+    is not told here: the long way meets it again and tells it better.
+    """
+    if not request.bootstrap or request.wait_s > 0 or not is_plain(request.access):
+        return None
+    work = resolve(request, connect=connect_consul_plainly)
+    try:
+        work.send(None)
+    except StopIteration as done:
+        context: ProxyContext = done.value
+        return context
+    except ConnectProxyError as exc:
+        log.debug("going the long way: %s", exc)
+        return None
+    work.close()
+    message = "a plain look-up waited for an event loop"
+    raise AssertionError(message)
+
+
+async def resolve(
+    request: RunRequest, connect: Callable[[AgentAccess], ConsulClient] = connect_consul
+) -> ProxyContext:
     """Everything that the hooks decide from. Raises what a lookup at the agent can raise.
 
     Unless only the bootstrap is wanted, the leaf is asked for once: without service:write nothing
     would come up, and that is to be said before anything is started.
     """
     described = _described(request)
-    client = connect_consul(request.access)
+    client = connect(request.access)
     try:
         registration = described.registration if described else await _looked_up(request, client)
         agent_self = await _agent_self(client)

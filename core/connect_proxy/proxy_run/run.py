@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import json
 import sys
 
-from connect_proxy.plugin_api import ExecLaunch, RenderedConfig
-from connect_proxy.proxy_run.readiness_notice import announce_when_ready
+from connect_proxy.plugin_api import ExecLaunch, ProxyContext, RenderedConfig
 from connect_proxy.proxy_run.request import RunRequest
-from connect_proxy.proxy_run.resolution import resolve
+from connect_proxy.proxy_run.resolution import resolve, resolve_plainly
 
 
 def run_proxy(request: RunRequest) -> int:
     """Run the proxy in the foreground; the exit code. Raises the errors of :mod:`connect_proxy.errors`."""
     backend = request.backend
-    context = asyncio.run(resolve(request))
+    context = resolve_plainly(request) or _resolved(request)
     context = dataclasses.replace(context, facts=backend.gather_facts(context))
     config = backend.render_config(context)
     if request.bootstrap:
@@ -25,14 +23,23 @@ def run_proxy(request: RunRequest) -> int:
         return 0
     launch = backend.launch(context, config)
     if isinstance(launch, ExecLaunch):
+        from connect_proxy.proxy_run.readiness_notice import announce_when_ready
         from connect_proxy.supervisor.process import become, find_program
 
         find_program(launch.argv[0], launch.env)  # before the notice: nothing half-started
         announce_when_ready(context, backend)
         become(launch.argv, launch.env, launch.documents)
+    import asyncio
+
     from connect_proxy.proxy_run.foreground import Foreground
 
     return asyncio.run(Foreground(context, backend, launch).run())
+
+
+def _resolved(request: RunRequest) -> ProxyContext:
+    import asyncio
+
+    return asyncio.run(resolve(request))
 
 
 def printable(config: RenderedConfig) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -29,6 +28,8 @@ def environment(rows: Sequence[Setting], variables: Mapping[str, str]) -> Layer:
 
 def read_settings_file(path: str) -> Mapping[str, object]:
     """The TOML document at *path*. Raises ConfigurationError: unreadable, or not TOML."""
+    import tomllib
+
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as exc:

@@ -8,8 +8,8 @@ import pytest
 
 from connect_proxy.consul import transport as transport_module
 from connect_proxy.consul.access import AgentAccess
-from connect_proxy.consul.request import AgentRequest, path_of
-from connect_proxy.consul.transport import HttpAnswer, HttpTransport
+from connect_proxy.consul.request import AgentRequest, HttpAnswer, path_of
+from connect_proxy.consul.transport import HttpTransport
 from connect_proxy.errors import (
     AgentAnswerError,
     AgentUnreachableError,
