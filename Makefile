@@ -27,7 +27,7 @@ WHEEL := .venv-wheel/bin
 # $(call need,PROGRAM,INSTALL LINE): stop, naming the missing program, before anything is done.
 need = command -v $(1) >/dev/null || { echo "make $@: $(1) is missing: $(2)" >&2; exit 1; }
 
-.PHONY: help demo test lint unit contract integration matrix bench docs parts clean python
+.PHONY: help demo test lint unit contract integration matrix bench soak docs parts clean python
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -67,6 +67,10 @@ bench: parts .venv/.ready ## the built-in proxy beside Consul's and Envoy; write
 	@$(call need,iperf3,sudo apt-get install iperf3)
 	@PATH="$$PATH:/usr/sbin"; $(call need,nginx,sudo apt-get install nginx-light)
 	$(DEV)/python tests/bench/run.py --write docs/performance.md
+
+soak: SECONDS_OF_SOAK ?= 300
+soak: .venv/.ready ## the built-in proxy for five minutes while everything changes: nothing lost, nothing left
+	$(DEV)/python tests/soak/run.py --seconds $(SECONDS_OF_SOAK)
 
 docs: .venv/.docs ## the documentation as a site, in build/docs/site
 	$(DEV)/python -m pytest -q tests/unit/test_docs.py
