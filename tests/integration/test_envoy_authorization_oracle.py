@@ -13,6 +13,7 @@ from connect_proxy.mesh.intentions import Intention
 from connect_proxy_envoy.resources.admission import admitted
 from connect_proxy_envoy.resources.rbac import rbac_rules
 from support.intention_sets import decides
+from support.processes import wait_until
 from support.real_consul import RealConsul
 
 pytestmark = pytest.mark.integration
@@ -36,11 +37,11 @@ def test_random_intentions_are_decided_as_consul_decides_them(tmp_path: Path, ac
             patterns = admitted(intentions, default_allow=not acl, trust_domain=trust_domain)
             for caller in CALLERS:
                 uri = f"spiffe://{trust_domain}/ns/default/dc/dc1/svc/{caller}"
-                theirs = _authorized(consul, uri)
-                shown = (caller, intentions)
-                assert decides(rules, uri) is theirs, shown
+                ours = decides(rules, uri)
+                # The agent decides from a cache, which follows a changed intention a moment later.
+                _wait_for_decision(consul, uri, ours, f"{ours} for {caller} by {intentions}")
                 taken = patterns is None or any(re.fullmatch(pattern, uri) for pattern in patterns)
-                assert taken is theirs, shown
+                assert taken is ours, (caller, intentions)
             consul.api.clear_intentions()
 
 
@@ -50,6 +51,10 @@ def _chosen(chance: random.Random) -> list[Intention]:
         Intention(source_name=source, destination_name=destination, allow=chance.random() < 0.5)
         for source, destination in chance.sample(pairs, chance.randint(0, 7))
     ]
+
+
+def _wait_for_decision(consul: RealConsul, uri: str, wanted: bool, what: str) -> None:
+    wait_until(lambda: _authorized(consul, uri) is wanted, what)
 
 
 def _authorized(consul: RealConsul, uri: str) -> bool:
