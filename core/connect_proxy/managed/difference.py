@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from connect_proxy.managed.assignment import Assignment
+from connect_proxy.managed.state_file import Records
+from connect_proxy.supervisor.identity import lives
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +37,20 @@ def difference(running: Mapping[str, Assignment], wanted: Mapping[str, Assignmen
     return Difference(
         added=tuple(sorted(wanted.keys() - running.keys())),
         removed=tuple(sorted(running.keys() - wanted.keys())),
+        changed=changed,
+        kept=tuple(name for name in both if name not in changed),
+    )
+
+
+def expected(records: Records, wanted: Iterable[Assignment]) -> Difference:
+    """What an agent that starts now will do to the processes that an earlier one left."""
+    assignments = {assignment.proxy.id: assignment for assignment in wanted}
+    alive = {name for name, record in records.items() if record.process and lives(record.process)}
+    both = sorted(alive & assignments.keys())
+    changed = tuple(name for name in both if records[name].fingerprint != assignments[name].fingerprint)
+    return Difference(
+        added=tuple(sorted(assignments.keys() - alive)),
+        removed=tuple(sorted(alive - assignments.keys())),
         changed=changed,
         kept=tuple(name for name in both if name not in changed),
     )

@@ -76,14 +76,14 @@ class Fleet:
 
     async def stop(self, proxy_id: str) -> None:
         """Stop it and leave it stopped, over restarts of the agent too."""
-        member = self._known(proxy_id)
+        member = self.known(proxy_id)
         member.record = dataclasses.replace(member.record, held=True)
         self._save()
         await self._end(member)
 
     def start(self, proxy_id: str) -> None:
         """Start what was stopped, or what gave up."""
-        member = self._known(proxy_id)
+        member = self.known(proxy_id)
         member.record = dataclasses.replace(member.record, held=False, last_error="")
         self._save()
         if member.task is None or member.task.done():
@@ -91,10 +91,11 @@ class Fleet:
 
     async def restart(self, proxy_id: str) -> None:
         """Stop and start it."""
-        await self._end(self._known(proxy_id))
+        await self._end(self.known(proxy_id))
         self.start(proxy_id)
 
-    def _known(self, proxy_id: str) -> Member:
+    def known(self, proxy_id: str) -> Member:
+        """The member of that id. Raises UnknownProxyError."""
         try:
             return self._members[proxy_id]
         except KeyError as exc:
@@ -197,6 +198,7 @@ class Fleet:
         return start(
             member.assignment,
             logs,
+            door=self._directory.door_path(member.record.id) if self._directory else None,
             before_exec=lambda pid: self._write_down(member, pid),
             dies_with_us=self._directory is None,
         )

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -19,6 +20,9 @@ from connect_proxy.plugin_api import ExecLaunch, ProxyContext
 from connect_proxy.supervisor.process import ChildProcess, Spawning, spawn
 
 log = logging.getLogger("connect_proxy.managed")
+
+CONTROL_SOCKET_VARIABLE: Final = "CONNECT_PROXY_CONTROL_SOCKET"
+"""Where ``connect-proxy run`` opens its own control socket."""
 
 REGISTRATION_WAIT: Final = "60s"
 """How long a proxy waits for its own registration: Consul may just be starting."""
@@ -40,9 +44,9 @@ EMPTY_VARIABLES: Final = MappingProxyType(
 """Consul 1.2 set these for a managed proxy even where they were empty: daemons may rely on it."""
 
 
-def launch_of(assignment: Assignment) -> ExecLaunch:
+def launch_of(assignment: Assignment, door: Path | None = None) -> ExecLaunch:
     """What to execute. Raises BackendLoadError, or what the backend's hooks raise."""
-    return command_launch(assignment) if assignment.proxy.command else run_launch(assignment)
+    return command_launch(assignment) if assignment.proxy.command else run_launch(assignment, door)
 
 
 def command_launch(assignment: Assignment) -> ExecLaunch:
@@ -63,11 +67,16 @@ def command_launch(assignment: Assignment) -> ExecLaunch:
     return ExecLaunch(argv=launch.argv, env={**EMPTY_VARIABLES, **env}, documents=launch.documents)
 
 
-def run_launch(assignment: Assignment) -> ExecLaunch:
-    """``connect-proxy run`` of this very installation. The token is in its environment alone."""
+def run_launch(assignment: Assignment, door: Path | None = None) -> ExecLaunch:
+    """``connect-proxy run`` of this very installation. The token is in its environment alone.
+
+    *door*: where it opens its control socket.
+    """
     proxy, access = assignment.proxy, assignment.access
     env = {**assignment.environment, **access.environment()}
     env["CONNECT_PROXY_TOKEN"] = env.pop("CONSUL_HTTP_TOKEN", "")
+    if door is not None:
+        env[CONTROL_SOCKET_VARIABLE] = str(door)
     argv = (sys.executable, "-m", "connect_proxy", "run", "--backend", proxy.backend, "-proxy-id", proxy.id)
     options = ("-wait", REGISTRATION_WAIT, "-log-level", assignment.log_level)
     return ExecLaunch(argv=(*argv, *options), env=env)
@@ -92,11 +101,12 @@ def start(
     assignment: Assignment,
     logs: LogFiles | None,
     *,
+    door: Path | None = None,
     before_exec: Callable[[int], None] | None,
     dies_with_us: bool,
 ) -> ChildProcess:
     """Start it, its output into its log files (or ours, without a data directory)."""
-    launch = launch_of(assignment)
+    launch = launch_of(assignment, door)
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     opened = [logs.open(stream) for stream in ("stdout", "stderr")] if logs else []
     how = Spawning(

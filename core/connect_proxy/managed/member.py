@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from connect_proxy.managed.assignment import Assignment
 from connect_proxy.managed.state_file import ProxyRecord
 from connect_proxy.supervisor.states import ENDED_STATES, State
 from connect_proxy.supervisor.supervisor import Supervisor
+
+NO_EXPIRIES: Final[Mapping[str, str | None]] = MappingProxyType({})
 
 
 @dataclass
@@ -34,12 +37,14 @@ class Member:
         return self.supervisor.state.value if self.supervisor else State.STOPPED.value
 
 
-def status_rows(members: Mapping[str, Member], *, now: float) -> list[dict[str, Any]]:
-    """``status -format json``: keys are only ever added."""
-    return [_row(member, now) for _, member in sorted(members.items())]
+def status_rows(
+    members: Mapping[str, Member], *, now: float, expiries: Mapping[str, str | None] = NO_EXPIRIES
+) -> list[dict[str, Any]]:
+    """``status -format json``: keys are only ever added. *expiries*: of certificates, by proxy id."""
+    return [_row(member, now, expiries.get(name)) for name, member in sorted(members.items())]
 
 
-def _row(member: Member, now: float) -> dict[str, Any]:
+def _row(member: Member, now: float, certificate_expiry: str | None) -> dict[str, Any]:
     record, supervisor = member.record, member.supervisor
     return {
         "id": record.id,
@@ -52,6 +57,6 @@ def _row(member: Member, now: float) -> dict[str, Any]:
         "restarts": record.restarts,
         "last_exit": record.last_exit,
         "last_error": record.last_error,
-        "certificate_expiry": None,
+        "certificate_expiry": certificate_expiry,
         "upstreams": [upstream.id for upstream in member.assignment.proxy.upstreams],
     }

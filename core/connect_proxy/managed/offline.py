@@ -11,7 +11,7 @@ from connect_proxy.errors import UnknownProxyError
 from connect_proxy.managed.ending import end_process
 from connect_proxy.managed.state_file import DataDirectory, ProxyRecord
 from connect_proxy.supervisor.adopted import adopt
-from connect_proxy.supervisor.identity import open_again
+from connect_proxy.supervisor.identity import lives
 
 
 def status(directory: DataDirectory) -> list[dict[str, Any]]:
@@ -22,8 +22,7 @@ def status(directory: DataDirectory) -> list[dict[str, Any]]:
 
 def _row(record: ProxyRecord, now: float) -> dict[str, Any]:
     process = record.process
-    descriptor = open_again(process) if process else None
-    alive = descriptor is not None
+    alive = process is not None and lives(process)
     return {
         "id": record.id,
         "service": record.service_id,

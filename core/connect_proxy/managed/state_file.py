@@ -70,12 +70,17 @@ class DataDirectory:
     def logs_path(self) -> Path:
         return self.path / "proxy" / "logs"
 
+    def door_path(self, proxy_id: str) -> Path:
+        """The control socket of one proxy. A slash in an id cannot leave the folder."""
+        return self.path / "proxy" / "run" / f"{proxy_id.replace('/', '_')}.sock"
+
     def lock(self) -> None:
         """Make the folder and take its lock, until :meth:`unlock` or our end.
 
         Raises DataDirectoryLockedError naming the pid of the agent that holds it.
         """
-        self.logs_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (self.logs_path, self.door_path("").parent):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self.path / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from connect_proxy.plugin_api import (
     Supervision,
 )
 from connect_proxy.proxy_run.child import supervised_child
+from connect_proxy.proxy_run.control_door import certificate_expiry, control_door, tell_level
 from connect_proxy.proxy_run.readiness_notice import probe_public_listener
 from connect_proxy.proxy_run.runtime_directory import made
 from connect_proxy.proxy_run.self_registration import SelfRegistration
@@ -79,7 +80,10 @@ class Foreground:
         runtime = Runtime(context=self._context, consul=client, snapshots=self._watcher)
         watching = asyncio.create_task(self._watcher.run())
         try:
-            with made(self._context.runtime_dir) if self._launch.runtime_dir else nullcontext():
+            async with AsyncExitStack() as stack:
+                if self._launch.runtime_dir:
+                    stack.enter_context(made(self._context.runtime_dir))
+                await stack.enter_async_context(self._door())
                 self._main = asyncio.create_task(self._serve(runtime))
                 self._handle_signals()
                 if described is not None and described.definition is not None:
@@ -216,7 +220,11 @@ class Foreground:
         log.info("state: %s", json.dumps(await self._state(supervision), default=str, sort_keys=True))
 
     async def _state(self, supervision: Supervision | None) -> Mapping[str, Any]:
-        state: dict[str, Any] = {"proxy": self._context.registration.id, "backend": self._backend.name}
+        state: dict[str, Any] = {
+            "proxy": self._context.registration.id,
+            "backend": self._backend.name,
+            "certificate_expiry": certificate_expiry(self._watcher),
+        }
         if self._watcher is not None:
             feed = self._watcher.status
             state["snapshot"] = {name: getattr(feed, name) for name in feed.__slots__}
@@ -233,6 +241,13 @@ class Foreground:
         if supervision is not None and supervision.status is not None:
             state["data_plane"] = await supervision.status()
         return state
+
+    def _door(self) -> AbstractAsyncContextManager[None]:
+        return control_door(
+            self._context.environment,
+            state=lambda: self._state(self._current_supervision()),
+            set_log_level=lambda level: tell_level(self._current_supervision(), level),
+        )
 
     def _current_supervision(self) -> Supervision | None:
         return self._supervisor.supervision if self._supervisor else self._supervision

@@ -54,6 +54,15 @@ def open_again(identity: ProcessIdentity) -> int | None:
     return None
 
 
+def lives(identity: ProcessIdentity) -> bool:
+    """Whether that very process still runs."""
+    descriptor = open_again(identity)
+    if descriptor is None:
+        return False
+    os.close(descriptor)
+    return True
+
+
 def session_members(session: int) -> tuple[int, ...]:
     """Pids of the living processes in *session*: what a daemon left behind."""
     return tuple(pid for pid, fields in _all() if int(fields[3]) == session and fields[0] not in {"Z", "X"})

@@ -1,0 +1,241 @@
+"""The agent of managed proxies: files, Consul, fleet and operators put together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from connect_proxy.consul.access import AgentAccess
+from connect_proxy.consul.client import connect_consul
+from connect_proxy.errors import ConnectProxyError, PortInUseError
+from connect_proxy.managed.api import AgentApi
+from connect_proxy.managed.assigning import Assigner
+from connect_proxy.managed.configuration import AgentConfiguration
+from connect_proxy.managed.control import ControlServer, socket_path
+from connect_proxy.managed.difference import Difference, expected
+from connect_proxy.managed.fleet import Fleet
+from connect_proxy.managed.loading import load_configuration
+from connect_proxy.managed.log_rotation import rotate_all
+from connect_proxy.managed.operations import Operations
+from connect_proxy.managed.registrar import Registrar
+from connect_proxy.managed.state_file import DataDirectory
+from connect_proxy.supervisor.notify import ServiceManager
+
+log = logging.getLogger("connect_proxy.managed")
+
+ROTATION_PERIOD_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManagedAgentOptions:
+    """What the command line asked for."""
+
+    paths: tuple[Path, ...]
+    """Configuration folders and files, in order."""
+    directory: DataDirectory | None
+    """None: proxies end with the agent."""
+    access: AgentAccess
+    """The Consul behind."""
+    api_address: tuple[str, int] = ("127.0.0.1", 8510)
+    log_level: str = "INFO"
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    manager: ServiceManager = field(default_factory=ServiceManager)
+    """Told when the agent is ready, reloads, ends."""
+
+
+class ManagedAgent:
+    """Runs what the files say until it is stopped."""
+
+    def __init__(self, options: ManagedAgentOptions) -> None:
+        self._options = options
+        self._directory = options.directory
+        self._client = connect_consul(options.access)
+        self._fleet = Fleet(options.directory, on_token=self._publish)
+        self._registrar = Registrar(
+            self._client,
+            remembered=options.directory.registered() if options.directory else (),
+            remember=self._remember,
+            on_withdrawn=self._withdrawn,
+        )
+        self._api = AgentApi(access=options.access, registrar=self._registrar)
+        self._assigner = Assigner(options, self._client, self._fleet, self._registrar)
+        self._configuration = AgentConfiguration()
+        self._operations = Operations(
+            self._fleet,
+            options.directory,
+            reload=lambda dry_run: self._reload(dry_run=dry_run),
+            files=lambda: self._configuration.files,
+        )
+        self._listener: socket.socket | None = None
+        self._control: ControlServer | None = None
+        self._applying = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def fleet(self) -> Fleet:
+        """The proxies."""
+        return self._fleet
+
+    # ------------------------------------------------------------ life
+
+    async def run(self, announce: Callable[[str], None]) -> None:
+        """Serve until TERM or INT. *announce* is told the API's address once all is up."""
+        self._configuration = load_configuration(self._options.paths)
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._keep(self._reload_by_signal()))
+        try:
+            await self._start()
+            assert self._listener is not None
+            announce("{}:{}".format(*self._listener.getsockname()[:2]))
+            self._announce_readiness()
+            if interval_s := self._options.manager.watchdog_interval_s:
+                self._keep(self._show_life(interval_s))
+            await stop.wait()
+        finally:
+            self._options.manager.stopping()
+            await self._stop()
+
+    async def _start(self) -> None:
+        self._listener = listening(*self._options.api_address)
+        self._assigner.api_access = api_access(self._listener)
+        await self._api.start(self._listener)
+        if self._directory is not None:
+            self._control = ControlServer(socket_path(self._directory.path), self._operations.verbs())
+            await self._control.start()
+            self._keep(self._rotate_logs())
+        await self._apply(self._configuration)
+        self._keep(self._registrar.keep())
+
+    async def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._control is not None:
+            await self._control.stop()
+        if self._directory is not None:
+            await self._fleet.leave()
+        else:
+            await self._fleet.stop_all()
+            await self._registrar.apply(AgentConfiguration(), ())
+        await self._api.stop()
+        await self._client.aclose()
+
+    # ------------------------------------------------------------ what is wanted
+
+    async def _apply(self, configuration: AgentConfiguration) -> Difference:
+        """Make what the files say true: registrations first, so that a proxy finds its own."""
+        async with self._applying:
+            for warning in configuration.warnings:
+                log.warning("%s", warning)
+            assignments = await self._assigner.assign(configuration)
+            await self._assigner.register(configuration, assignments)
+            self._configuration = configuration
+            before = {name: member.record for name, member in self._fleet.members.items()}
+            plan = await self._fleet.apply(assignments)
+            self._publish()
+            await self._assigner.delete_tokens(before[name] for name in plan.removed)
+            return plan
+
+    async def _reload(self, *, dry_run: bool = False) -> list[str]:
+        """Read the files again and apply the difference. A broken file changes nothing."""
+        configuration = load_configuration(self._options.paths)
+        if dry_run:
+            return list(self._fleet.plan(await self._assigner.assign(configuration, dry_run=True)).lines())
+        self._options.manager.reloading()
+        try:
+            self._assigner.withdrawn.clear()
+            lines = (await self._apply(configuration)).lines()
+        finally:
+            self._announce_readiness()
+        for line in lines or ("nothing changed",):
+            log.info("reload: %s", line)
+        return list(lines)
+
+    async def _reload_by_signal(self) -> None:
+        try:
+            await self._reload()
+        except ConnectProxyError as exc:
+            log.error("what runs stays as it is: %s", exc)
+
+    async def preview(self) -> list[str]:
+        """What a start would do to what the last agent on this data directory left; does nothing."""
+        configuration = load_configuration(self._options.paths)
+        host, port = self._options.api_address
+        self._assigner.api_access = AgentAccess(host=host, port=port)
+        try:
+            assignments = await self._assigner.assign(configuration, dry_run=True)
+        finally:
+            await self._client.aclose()
+        records = self._directory.read() if self._directory else {}
+        return list(expected(records, assignments).lines())
+
+    def _announce_readiness(self) -> None:
+        count = len(self._fleet.members)
+        self._options.manager.ready(f"{count} managed prox{'y' if count == 1 else 'ies'}")
+
+    async def _show_life(self, interval_s: float) -> None:
+        """Tell the service manager's watchdog that this event loop turns."""
+        while True:
+            self._options.manager.alive()
+            await asyncio.sleep(interval_s)
+
+    def _withdrawn(self, service_id: str) -> None:
+        """Deregistered on our own API: its proxy goes until the next reload."""
+        self._assigner.withdrawn.add(service_id)
+        self._keep(self._apply(self._configuration))
+
+    def _publish(self) -> None:
+        self._api.publish(self._assigner.published(), bind_address=self._configuration.bind_address)
+
+    def _remember(self, ids: frozenset[str]) -> None:
+        if self._directory is not None:
+            self._directory.write_registered(ids)
+
+    # ------------------------------------------------------------ housekeeping
+
+    async def _rotate_logs(self) -> None:
+        assert self._directory is not None
+        while True:
+            await asyncio.to_thread(rotate_all, self._directory.logs_path)
+            await asyncio.sleep(ROTATION_PERIOD_S)
+
+    def _keep(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._settled)
+
+    def _settled(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s", error, exc_info=None if isinstance(error, ConnectProxyError) else error)
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """The API's listener. Raises PortInUseError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as exc:
+        listener.close()
+        message = f"the agent's API cannot listen on '{host}:{port}': {exc.strerror}; set -api-addr"
+        raise PortInUseError(message) from exc
+    listener.listen(128)
+    return listener
+
+
+def api_access(listener: socket.socket) -> AgentAccess:
+    """How proxies reach the API on *listener*."""
+    host, port = listener.getsockname()[:2]
+    loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (compared, not bound)
+    return AgentAccess(host=loopback.get(host, host), port=port)

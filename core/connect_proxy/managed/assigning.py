@@ -1,0 +1,137 @@
+"""From what the files say to what each proxy is started with: port, token, access, refusal."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from connect_proxy.consul.access import AgentAccess
+from connect_proxy.consul.client import ConsulClient
+from connect_proxy.errors import ConsulError, ProxyTokenRefusedError
+from connect_proxy.managed.api import PublishedProxy
+from connect_proxy.managed.assignment import Assignment, inherited
+from connect_proxy.managed.configuration import AgentConfiguration, ManagedProxy
+from connect_proxy.managed.fleet import Fleet
+from connect_proxy.managed.ports import PortAllocator
+from connect_proxy.managed.registrar import PlacedProxy, Registrar
+from connect_proxy.managed.state_file import ProxyRecord
+from connect_proxy.managed.tokens import ProxyTokens
+from connect_proxy.managed.wanted import wanted_proxies
+from connect_proxy.secret import Secret
+
+if TYPE_CHECKING:
+    from connect_proxy.managed.agent import ManagedAgentOptions
+
+log = logging.getLogger("connect_proxy.managed")
+
+ROOT_REFUSAL: Final = (
+    "managed proxies are not started as root: run the agent as another user, or set"
+    " connect.proxy.allow_managed_root = true"
+)
+
+
+class Assigner:
+    """Knows what was given to whom. Decisions about one proxy never fail the others."""
+
+    def __init__(
+        self, options: ManagedAgentOptions, client: ConsulClient, fleet: Fleet, registrar: Registrar
+    ) -> None:
+        self._options = options
+        self._fleet = fleet
+        self._registrar = registrar
+        self._tokens = ProxyTokens(client)
+        self.api_access = AgentAccess()
+        """How custom daemons reach the agent's own API."""
+        self.withdrawn: set[str] = set()
+        """Services that were deregistered on the agent's API: not wanted until the next reload."""
+
+    async def assign(self, configuration: AgentConfiguration, *, dry_run: bool = False) -> list[Assignment]:
+        """What is wanted, with everything that running needs. *dry_run*: without tokens, so that none is
+        made. Raises PortsExhaustedError."""
+        wanted = [
+            proxy for proxy in wanted_proxies(configuration) if proxy.service_id not in self.withdrawn
+        ]
+        services = [service.port for service in configuration.services if service.port]
+        ports = PortAllocator(configuration.ports).assign(
+            wanted,
+            kept={proxy.id: record.port for proxy in wanted if (record := self._fleet.record(proxy.id))},
+            taken=services,
+            default_address=configuration.bind_address,
+        )
+        refusal = root_refusal(configuration, uid=os.geteuid())
+        made = [self._assignment(proxy, ports[proxy.id], refusal) for proxy in wanted]
+        if dry_run:
+            return made
+        return [await self._with_its_token(assignment) for assignment in made]
+
+    async def register(self, configuration: AgentConfiguration, assignments: Iterable[Assignment]) -> None:
+        """Put services and proxies into Consul; what fails is tried again and said."""
+        services = tuple(one for one in configuration.services if one.id not in self.withdrawn)
+        configuration = dataclasses.replace(configuration, services=services)
+        placed = [PlacedProxy(proxy=one.proxy, port=one.port) for one in assignments]
+        failed = await self._registrar.apply(configuration, placed)
+        for service_id, error in sorted(failed.items()):
+            log.error("service '%s' is not registered yet: %s", service_id, error)
+
+    async def delete_tokens(self, records: Iterable[ProxyRecord]) -> None:
+        """Delete the tokens of proxies that are gone."""
+        for record in records:
+            try:
+                await self._tokens.delete(record.token_accessor)
+            except ConsulError as exc:
+                log.error("the token with accessor %s stays behind: %s", record.token_accessor, exc)
+
+    def published(self) -> Iterator[PublishedProxy]:
+        """What the API shows, from what runs."""
+        for member in self._fleet.members.values():
+            yield PublishedProxy(
+                proxy=member.assignment.proxy,
+                port=member.assignment.port,
+                token_hash=member.record.token_hash,
+                token_is_local=member.assignment.mints_token,
+            )
+
+    # ------------------------------------------------------------ one proxy
+
+    def _assignment(self, proxy: ManagedProxy, port: int, refusal: str) -> Assignment:
+        access = self.api_access if proxy.command else self._options.access
+        return Assignment(
+            proxy=proxy,
+            port=port,
+            access=access,
+            log_level=self._options.log_level,
+            environment=inherited(self._options.environment),
+            refused=refusal,
+        )
+
+    async def _with_its_token(self, assignment: Assignment) -> Assignment:
+        member = self._fleet.members.get(assignment.proxy.id)
+        if member is not None and not member.assignment.refused:
+            # It has its token already: what runs is not given another one.
+            known = member.assignment
+            token = known.access.token
+            return _with(assignment, token, known.token_accessor, known.mints_token)
+        return assignment if assignment.refused else await self._with_token(assignment)
+
+    async def _with_token(self, assignment: Assignment) -> Assignment:
+        record = self._fleet.record(assignment.proxy.id)
+        try:
+            token = await self._tokens.obtain(
+                assignment.proxy, accessor=record.token_accessor if record else ""
+            )
+        except (ProxyTokenRefusedError, ConsulError) as exc:
+            return dataclasses.replace(assignment, refused=str(exc))
+        return _with(assignment, token.secret, token.accessor, token.is_local)
+
+
+def _with(assignment: Assignment, token: Secret, accessor: str, mints: bool) -> Assignment:
+    access = dataclasses.replace(assignment.access, token=token, token_file="")
+    return dataclasses.replace(assignment, access=access, token_accessor=accessor, mints_token=mints)
+
+
+def root_refusal(configuration: AgentConfiguration, *, uid: int) -> str:
+    """Why nothing is started, empty if all may."""
+    return ROOT_REFUSAL if uid == 0 and not configuration.allow_managed_root else ""

@@ -1,0 +1,148 @@
+"""What operators ask of a running agent: the verbs of its control socket."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from connect_proxy.errors import ControlError, UsageError
+from connect_proxy.managed.fleet import Fleet
+from connect_proxy.managed.member import Member, status_rows
+from connect_proxy.managed.state_file import DataDirectory
+from connect_proxy.settings.fields import LOG_LEVELS
+from connect_proxy.supervisor.control_socket import Handler, ask_at
+
+DOOR_TIMEOUT_S: Final = 2.0
+"""For a proxy's own control socket: one that hangs must not keep ``status`` of all others."""
+ROLLING_WAIT_S: Final = 30.0
+ROLLING_POLL_S: Final = 0.05
+
+
+class Operations:
+    """The verbs, each a request to an answer."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        directory: DataDirectory | None,
+        *,
+        reload: Callable[[bool], Awaitable[list[str]]],
+        files: Callable[[], tuple[str, ...]],
+    ) -> None:
+        """*reload*: read the files again and apply them (or, told True, only say what would be)."""
+        self._fleet = fleet
+        self._directory = directory
+        self._reload = reload
+        self._files = files
+
+    def verbs(self) -> Mapping[str, Handler]:
+        """By the name that requests use."""
+        return {
+            "status": self._status,
+            "start": self._start,
+            "stop": self._stop,
+            "restart": self._restart,
+            "reload": self._answer_reload,
+            "set-log-level": self._set_log_level,
+        }
+
+    async def _status(self, _request: Mapping[str, Any]) -> Any:
+        members = self._fleet.members
+        names = [name for name, member in members.items() if self._has_door(member)]
+        seen = await asyncio.gather(*(self._seen_from_inside(name) for name in names))
+        expiries = {
+            name: inside.get("certificate_expiry") for name, inside in zip(names, seen, strict=True)
+        }
+        return {
+            "agent": {"pid": os.getpid(), "files": self._files()},
+            "proxies": status_rows(members, now=time.time(), expiries=expiries),
+        }
+
+    async def _start(self, request: Mapping[str, Any]) -> Any:
+        chosen = self._chosen(request)
+        for proxy_id in chosen:
+            self._fleet.start(proxy_id)
+        return chosen
+
+    async def _stop(self, request: Mapping[str, Any]) -> Any:
+        chosen = self._chosen(request)
+        await asyncio.gather(*(self._fleet.stop(proxy_id) for proxy_id in chosen))
+        return chosen
+
+    async def _restart(self, request: Mapping[str, Any]) -> Any:
+        """One after the other, the next once the one before accepts connections again."""
+        chosen = self._chosen(request)
+        for proxy_id in chosen:
+            await self._fleet.restart(proxy_id)
+            if len(chosen) > 1:
+                await _accepting(self._fleet.members[proxy_id])
+        return chosen
+
+    async def _answer_reload(self, request: Mapping[str, Any]) -> Any:
+        return await self._reload(bool(request.get("dry_run")))
+
+    async def _set_log_level(self, request: Mapping[str, Any]) -> Any:
+        """Until the proxy's next start; its definition or the agent's own level counts again then."""
+        level = str(request.get("level", "")).upper()
+        if level not in LOG_LEVELS:
+            message = f'"{level}" is no log level; use one of {", ".join(LOG_LEVELS)}'
+            raise UsageError(message)
+        answers = []
+        for proxy_id in self._chosen(request):
+            try:
+                await self._tell_level(proxy_id, level)
+                answers.append(f"{proxy_id}: {level}")
+            except ControlError as exc:
+                if not request.get("all"):
+                    raise
+                answers.append(f"{proxy_id}: unchanged: {exc}")
+        return answers
+
+    async def _tell_level(self, proxy_id: str, level: str) -> None:
+        member = self._fleet.members[proxy_id]
+        if member.assignment.proxy.command:
+            message = f"'{proxy_id}' runs a command of its own, whose log level is its own affair"
+            raise ControlError(message)
+        if self._directory is None or not self._has_door(member):
+            message = f"'{proxy_id}' does not run with a control socket; start it first"
+            raise ControlError(message)
+        path = self._directory.door_path(proxy_id)
+        await ask_at(path, "set-log-level", timeout_s=DOOR_TIMEOUT_S, level=level)
+
+    def _has_door(self, member: Member) -> bool:
+        running = member.supervisor is not None and member.supervisor.pid is not None
+        return running and self._directory is not None and not member.assignment.proxy.command
+
+    async def _seen_from_inside(self, proxy_id: str) -> Mapping[str, Any]:
+        """What the proxy says of itself; nothing where its program has taken connect-proxy's place."""
+        assert self._directory is not None
+        path = self._directory.door_path(proxy_id)
+        try:
+            inside: Mapping[str, Any] = await ask_at(path, "status", timeout_s=DOOR_TIMEOUT_S)
+        except ControlError:
+            return {}
+        return inside
+
+    def _chosen(self, request: Mapping[str, Any]) -> list[str]:
+        """Ids. Raises UnknownProxyError."""
+        if request.get("all"):
+            return sorted(self._fleet.members)
+        return [self._fleet.known(str(request.get("id", ""))).record.id]
+
+
+async def _accepting(member: Member) -> None:
+    """Until its public listener accepts, or the time for it is over."""
+    host = str(member.assignment.proxy.config.get("bind_address") or "127.0.0.1")
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    deadline = time.monotonic() + ROLLING_WAIT_S
+    while time.monotonic() < deadline:
+        try:
+            _, writer = await asyncio.open_connection(host, member.assignment.port)
+        except OSError:
+            await asyncio.sleep(ROLLING_POLL_S)
+        else:
+            writer.close()
+            return

@@ -1,0 +1,83 @@
+"""A running proxy's own control socket: what the agent that started it asks and tells it.
+
+It is opened where ``CONNECT_PROXY_CONTROL_SOCKET`` names a path, mode 0600, and answers ``status`` and
+``set-log-level``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from connect_proxy.errors import UsageError
+from connect_proxy.plugin_api import Supervision
+from connect_proxy.settings.fields import LOG_LEVELS
+from connect_proxy.snapshot.snapshot import SnapshotFeed
+from connect_proxy.supervisor.control_socket import ControlServer, fits
+
+log = logging.getLogger("connect_proxy.run")
+
+VARIABLE: Final = "CONNECT_PROXY_CONTROL_SOCKET"
+
+
+@contextlib.asynccontextmanager
+async def control_door(
+    environment: Mapping[str, str],
+    *,
+    state: Callable[[], Awaitable[Mapping[str, Any]]],
+    set_log_level: Callable[[str], Awaitable[None]],
+) -> AsyncIterator[None]:
+    """Open as long as the block runs; nothing where the variable is not set.
+
+    A socket that cannot be opened is logged: what carries traffic does not depend on who asks it.
+    """
+    path = Path(environment.get(VARIABLE, ""))
+    if not path.name:
+        yield
+        return
+
+    async def answer_status(_request: Mapping[str, Any]) -> Any:
+        return await state()
+
+    async def answer_level(request: Mapping[str, Any]) -> Any:
+        level = canonical(str(request.get("level", "")))
+        logging.getLogger().setLevel(level)
+        await set_log_level(level)
+        log.info("the log level is %s now", level)
+        return level
+
+    server = ControlServer(path, {"status": answer_status, "set-log-level": answer_level})
+    try:
+        if not fits(path):
+            log.warning("no control socket: the path '%s' is too long for one", path)
+        else:
+            await server.start()
+    except OSError as exc:
+        log.warning("no control socket at '%s': %s", path, exc.strerror or exc)
+    try:
+        yield
+    finally:
+        await server.stop()
+
+
+def canonical(level: str) -> str:
+    """A level's own name. Raises UsageError for what is none."""
+    if level not in LOG_LEVELS:
+        message = f'"{level}" is no log level; use one of {", ".join(LOG_LEVELS)}'
+        raise UsageError(message)
+    return "ERROR" if level == "ERR" else level
+
+
+def certificate_expiry(feed: SnapshotFeed | None) -> str | None:
+    """When the leaf in use ends, RFC 3339; None before there is one."""
+    current = feed.current if feed else None
+    return current.leaf.valid_before.isoformat() if current else None
+
+
+async def tell_level(supervision: Supervision | None, level: str) -> None:
+    """Hand *level* on to the data plane, if it has one to set."""
+    if supervision is not None and supervision.set_log_level is not None:
+        await supervision.set_log_level(level)

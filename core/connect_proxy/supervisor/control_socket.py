@@ -1,0 +1,116 @@
+"""A control socket: one JSON object a line, each way, on a unix socket of mode 0600.
+
+A request has ``verb`` and what belongs to it; an answer has ``data``, or ``error`` with ``exit_code``.
+The agent of managed proxies has one for its operators, each proxy one for the agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from connect_proxy.errors import ConnectProxyError, ControlError, UsageError
+
+log = logging.getLogger("connect_proxy.control")
+
+REQUEST_LIMIT: Final = 1 << 20
+PATH_LIMIT: Final = 107
+"""Bytes of a socket's path, sockaddr_un's 108 less the closing zero."""
+
+Handler = Callable[[Mapping[str, Any]], Awaitable[Any]]
+
+
+def fits(path: Path) -> bool:
+    """Whether *path* can be a socket's."""
+    return len(os.fsencode(path)) <= PATH_LIMIT
+
+
+class ControlServer:
+    """Answers operators as long as it is open."""
+
+    def __init__(self, path: Path, verbs: Mapping[str, Handler]) -> None:
+        self._path = path
+        self._verbs = verbs
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen. A socket left by an agent that died is replaced: the data directory's lock is ours."""
+        self._path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        mask = os.umask(0o177)
+        try:
+            listener.bind(str(self._path))
+        finally:
+            os.umask(mask)
+        self._server = await asyncio.start_unix_server(self._converse, sock=listener, limit=REQUEST_LIMIT)
+
+    async def stop(self) -> None:
+        """Close and remove the socket."""
+        if self._server is not None:
+            self._server.close()
+            self._path.unlink(missing_ok=True)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                answer = await self._answer(line)
+                writer.write(json.dumps(answer, default=str).encode() + b"\n")
+                await writer.drain()
+        except (ConnectionError, ValueError) as exc:  # gone, or a line beyond the limit
+            log.debug("control connection ended: %s", exc)
+        finally:
+            writer.close()
+
+    async def _answer(self, line: bytes) -> Mapping[str, Any]:
+        try:
+            request = json.loads(line)
+            verb = self._verbs.get(str(request.get("verb")))
+            if verb is None:
+                message = f"it does not know {request.get('verb')!r}; it is of another version"
+                raise UsageError(message)
+            return {"data": await verb(request)}
+        except ConnectProxyError as exc:
+            return {"error": str(exc), "exit_code": exc.exit_code}
+        except (ValueError, AttributeError) as exc:
+            return {"error": f"malformed request: {exc}", "exit_code": 2}
+        except Exception as exc:
+            log.exception("control request failed")
+            return {"error": f"the agent failed: {type(exc).__name__}: {exc}", "exit_code": 1}
+
+
+def request_line(verb: str, **parts: Any) -> bytes:
+    """A request as it stands on the wire."""
+    return json.dumps({"verb": verb, **parts}).encode() + b"\n"
+
+
+def answered(line: bytes) -> Any:
+    """The data of an answer. Raises ControlError with the other side's own words and exit code."""
+    if not line:
+        message = "the connection ended before the answer"
+        raise ControlError(message)
+    answer = json.loads(line)
+    if "error" in answer:
+        raise ControlError(answer["error"], exit_code=int(answer["exit_code"]))
+    return answer["data"]
+
+
+async def ask_at(path: Path, verb: str, *, timeout_s: float, **parts: Any) -> Any:
+    """Ask who listens on *path*. Raises ControlError, also where nobody answers in time."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            reader, writer = await asyncio.open_unix_connection(str(path), limit=REQUEST_LIMIT)
+            try:
+                writer.write(request_line(verb, **parts))
+                await writer.drain()
+                return answered(await reader.readline())
+            finally:
+                writer.close()
+    except (OSError, TimeoutError, ValueError) as exc:
+        message = f"the control socket '{path}' does not answer: {str(exc) or 'no answer in time'}"
+        raise ControlError(message) from exc

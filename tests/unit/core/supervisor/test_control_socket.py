@@ -1,0 +1,110 @@
+"""One JSON line each way over a socket that its owner alone may use."""
+
+import asyncio
+import json
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connect_proxy.errors import ControlError, RefusedError
+from connect_proxy.supervisor.control_socket import ControlServer, ask_at, fits
+
+
+async def echo(request: Mapping[str, Any]) -> Any:
+    return request["text"]
+
+
+async def refuse(_request: Mapping[str, Any]) -> Any:
+    message = "not for you"
+    raise RefusedError(message)
+
+
+async def break_down(_request: Mapping[str, Any]) -> Any:
+    return 1 // 0
+
+
+async def raw(path: Path, line: bytes) -> Any:
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    writer.write(line)
+    answer = json.loads(await reader.readline())
+    writer.close()
+    return answer
+
+
+VERBS = {"echo": echo, "refuse": refuse, "break": break_down}
+
+
+def test_a_verb_is_answered_and_the_socket_is_its_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "c.sock"
+
+    async def life() -> None:
+        server = ControlServer(path, VERBS)
+        await server.start()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert await ask_at(path, "echo", timeout_s=10, text="hällo\n") == "hällo\n"
+        await server.stop()
+        assert not path.exists()
+
+    asyncio.run(life())
+
+
+def test_an_error_keeps_its_words_and_its_exit_code(tmp_path: Path) -> None:
+    path = tmp_path / "c.sock"
+
+    async def life() -> None:
+        server = ControlServer(path, VERBS)
+        await server.start()
+        with pytest.raises(ControlError, match="not for you") as caught:
+            await ask_at(path, "refuse", timeout_s=10)
+        assert caught.value.exit_code == 6
+        with pytest.raises(ControlError, match="does not know 'sing'") as caught:
+            await ask_at(path, "sing", timeout_s=10)
+        assert caught.value.exit_code == 2
+        with pytest.raises(ControlError, match="ZeroDivisionError"):
+            await ask_at(path, "break", timeout_s=10)
+        assert (await raw(path, b"no json\n"))["exit_code"] == 2
+        assert (await raw(path, b"[]\n"))["exit_code"] == 2
+        assert await ask_at(path, "echo", timeout_s=10, text="still there") == "still there"
+        await server.stop()
+
+    asyncio.run(life())
+
+
+def test_a_socket_left_by_a_dead_process_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "c.sock"
+    path.write_text("left behind")
+
+    async def life() -> None:
+        server = ControlServer(path, VERBS)
+        await server.start()
+        assert await ask_at(path, "echo", timeout_s=10, text="x") == "x"
+        await server.stop()
+
+    asyncio.run(life())
+
+
+def test_nobody_there_is_an_error_that_names_the_socket(tmp_path: Path) -> None:
+    with pytest.raises(ControlError, match=r"c\.sock' does not answer"):
+        asyncio.run(ask_at(tmp_path / "c.sock", "echo", timeout_s=10))
+
+
+def test_one_who_never_answers_is_given_up(tmp_path: Path) -> None:
+    async def hang(_request: Mapping[str, Any]) -> Any:
+        await asyncio.Event().wait()
+
+    async def life() -> None:
+        server = ControlServer(tmp_path / "c.sock", {"hang": hang})
+        await server.start()
+        with pytest.raises(ControlError, match="no answer in time"):
+            await ask_at(tmp_path / "c.sock", "hang", timeout_s=0.05)
+        await server.stop()
+
+    asyncio.run(life())
+
+
+def test_a_path_longer_than_a_sockets_does_not_fit() -> None:
+    assert fits(Path("/" + "x" * 106))
+    assert not fits(Path("/" + "x" * 107))
