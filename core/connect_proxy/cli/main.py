@@ -32,7 +32,39 @@ COMMANDS: Final[Mapping[str, Verb]] = {
     ),
     "agent": Verb(
         module="connect_proxy.cli.commands.agent",
-        summary="Run the embedded Consul-compatible agent for development.",
+        summary="Run managed proxies; with -dev, a small Consul for development.",
+    ),
+    "status": Verb(
+        module="connect_proxy.cli.commands.status",
+        summary="List the managed proxies.",
+    ),
+    "logs": Verb(
+        module="connect_proxy.cli.commands.logs",
+        summary="Print what managed proxies wrote.",
+    ),
+    "start": Verb(
+        module="connect_proxy.cli.commands.start",
+        summary="Start managed proxies that were stopped.",
+    ),
+    "stop": Verb(
+        module="connect_proxy.cli.commands.stop",
+        summary="Stop managed proxies until they are started.",
+    ),
+    "restart": Verb(
+        module="connect_proxy.cli.commands.restart",
+        summary="Restart managed proxies, one after the other.",
+    ),
+    "reload": Verb(
+        module="connect_proxy.cli.commands.reload",
+        summary="Have the agent read its files again.",
+    ),
+    "set-log-level": Verb(
+        module="connect_proxy.cli.commands.set_log_level",
+        summary="Change how much running proxies log.",
+    ),
+    "systemd": Verb(
+        module="connect_proxy.cli.commands.systemd",
+        summary="Print units for systemd.",
     ),
     "backends": Verb(
         module="connect_proxy.cli.commands.backends",

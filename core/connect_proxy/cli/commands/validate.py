@@ -55,14 +55,9 @@ def execute(words: Sequence[str]) -> int:
 
 def checked(paths: Sequence[Path]) -> AgentConfiguration:
     """What *paths* say. Raises AgentConfigurationError: wrong files, or files that clash."""
-    from connect_proxy.backends import installed_backends
-    from connect_proxy.managed.clashes import clashes
-    from connect_proxy.managed.files import read_configuration
+    from connect_proxy.managed.loading import load_configuration
 
-    configuration = read_configuration(paths)
-    if found := clashes(configuration, backends={backend.name for backend in installed_backends()}):
-        raise AgentConfigurationError(found)
-    return configuration
+    return load_configuration(paths)
 
 
 def report(configuration: AgentConfiguration, *, as_json: bool) -> None:

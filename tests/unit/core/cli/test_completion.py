@@ -31,7 +31,7 @@ def test_flags_are_completed_with_as_many_dashes_as_were_typed() -> None:
     assert completed("run --side") == ["--sidecar-for"]
     assert "--help" in completed("-")
     assert completed("wait -time") == ["-timeout"]
-    assert completed("agent -http") == ["-http-port"]
+    assert completed("agent -http-p") == ["-http-port"]
 
 
 def test_a_setting_that_is_no_flag_is_not_offered() -> None:

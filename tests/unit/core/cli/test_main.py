@@ -233,7 +233,7 @@ def test_dispatch_hands_on_what_follows_the_command(monkeypatch: pytest.MonkeyPa
             "not ready",
         ),
         (["-sidecar-for", "web"], {"CONSUL_HTTP_ADDR": "ftp://x"}, 3, 'unknown scheme "ftp"'),
-        (["agent"], {}, 2, "write connect-proxy agent -dev"),
+        (["agent"], {}, 2, "connect-proxy agent -dev"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from connect_proxy.cli.agent import dev
 from connect_proxy.cli.commands import agent
 from connect_proxy.errors import UsageError
 from connect_proxy.settings.resolve import ResolvedSettings, resolve
@@ -26,7 +27,7 @@ def settings(**flags: str) -> ResolvedSettings:
 
 
 def test_the_defaults_are_consuls() -> None:
-    options = agent.dev_agent_options(settings(node="n"))
+    options = dev.dev_agent_options(settings(node="n"))
     assert (options.http_port, options.grpc_port, options.dns_port) == (8500, 8502, 8600)
     assert (options.client, options.bind, options.datacenter) == ("127.0.0.1", "127.0.0.1", "dc1")
     assert options.sidecar_ports == (21000, 21255)
@@ -44,22 +45,37 @@ def test_the_defaults_are_consuls() -> None:
 )
 def test_what_is_no_port_is_a_usage_error(flags: dict[str, str], problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
-        agent.dev_agent_options(settings(**flags))
+        dev.dev_agent_options(settings(**flags))
 
 
 @pytest.mark.parametrize("name", ["a b", "a.b", "é", ""])
 def test_what_is_no_datacenter_is_a_usage_error(name: str) -> None:
     with pytest.raises(UsageError, match=f'-datacenter is "{name}"'):
-        agent.dev_agent_options(settings(datacenter=name))
+        dev.dev_agent_options(settings(datacenter=name))
 
 
 def test_a_datacenter_is_in_lower_case() -> None:
-    assert agent.dev_agent_options(settings(datacenter="DC_1")).datacenter == "dc_1"
+    assert dev.dev_agent_options(settings(datacenter="DC_1")).datacenter == "dc_1"
 
 
-def test_without_dev_it_says_what_there_is() -> None:
-    with pytest.raises(UsageError, match="connect-proxy agent -dev"):
-        agent.execute(["-http-port", "0"])
+def test_without_anything_to_run_it_says_what_there_is() -> None:
+    with pytest.raises(
+        UsageError, match="name definitions with -config-dir or -config-file; connect-proxy"
+    ):
+        agent.execute([])
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["-http-port", "0"], "-http-port cannot be used here: it is of the embedded agent: add -dev"),
+        (["-dev", "-http-addr", "x:1"], "-http-addr cannot be used here: the embedded agent is the Consul"),
+        (["-config-dir", "x", "web"], 'does not take the word "web"'),
+    ],
+)
+def test_flags_of_the_other_way_are_refused(words: list[str], problem: str) -> None:
+    with pytest.raises(UsageError, match=problem):
+        agent.execute(words)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

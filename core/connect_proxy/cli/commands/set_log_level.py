@@ -1,0 +1,30 @@
+"""``connect-proxy set-log-level ID|-all LEVEL``: how much running proxies log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from connect_proxy.cli.operator import ROWS_OF_MANY as ROWS
+from connect_proxy.cli.operator import order, target
+from connect_proxy.errors import UsageError
+
+__all__ = ["ROWS", "execute"]
+
+
+def execute(words: Sequence[str]) -> int:
+    """Ask the running agent. Raises UsageError, AgentNotRunningError, ControlError."""
+    from connect_proxy.managed.control import ask
+
+    summary = "Change how much running proxies log, until their next start."
+    said = order("set-log-level", ROWS, words, usage="ID LEVEL | -all LEVEL [OPTIONS]", summary=summary)
+    if said is None:
+        return 0
+    if not said.words:
+        message = "set-log-level needs a level: TRACE, DEBUG, INFO, WARN or ERROR"
+        raise UsageError(message)
+    *ids, level = said.words
+    for line in ask(said.folder, "set-log-level", level=level, **target(said, "set-log-level", words=ids)):
+        click.echo(line)
+    return 0
