@@ -20,6 +20,8 @@ from connect_proxy.consul.transport import (
 
 Headers = Sequence[tuple[bytes, bytes]]
 
+TIMEOUTS: Final = httpx.Timeout(None, connect=CONNECT_TIMEOUT_S)
+"""How long an answer takes is the agent's business; who waits for it may hang up."""
 HOP_BY_HOP: Final = frozenset(
     {
         b"connection",
@@ -67,13 +69,14 @@ class PassThrough:
         """
         url = httpx.URL(self._base).copy_with(raw_path=target)
         try:
-            request = self._http.build_request(
+            # Not made by the client, which would add headers of its own: who sent no Accept-Encoding
+            # would be answered in gzip.
+            request = httpx.Request(
                 method,
                 url,
                 headers=[*end_to_end(headers), (b"host", url.netloc)],
                 content=body,
-                timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
-                extensions=self._extensions,
+                extensions=self._extensions | {"timeout": TIMEOUTS.as_dict()},
             )
             answer = await self._http.send(request, stream=True, follow_redirects=False)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:

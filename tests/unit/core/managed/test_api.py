@@ -257,6 +257,18 @@ def test_method_path_query_body_and_headers_arrive_as_they_were_sent() -> None:
     before_a_script(scene)
 
 
+def test_no_header_is_added_on_the_way() -> None:
+    async def scene(running: RunningApi, agent: ScriptedAgent) -> None:
+        agent.put("/v1/kv/x", 1)
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(b"GET /v1/kv/x HTTP/1.0\r\nX-Own: 1\r\nConnection: x-hop\r\nX-Hop: 1\r\n\r\n")
+        assert (await reader.read()).endswith(b"\r\n\r\n1")
+        writer.close()
+        assert set(agent.requests[0].headers) == {"host", "x-own"}
+
+    before_a_script(scene)
+
+
 def test_answers_of_every_status_pass() -> None:
     async def scene(running: RunningApi, agent: ScriptedAgent) -> None:
         agent.always("/v1/kv/x", Reply(status=404))
