@@ -37,7 +37,7 @@ class Assignment:
         """Changes exactly when the process has to be restarted.
 
         What the proxy learns from its registration (upstreams, config) is not in it: that is read live.
-        Nor is the secret, which may be minted anew while an adopted process keeps the old one.
+        Nor is the log level: it is set at run time, or at the next start. Nor the secret, which may be minted anew while an adopted process keeps the old one.
         """
         parts = {
             "backend": self.proxy.backend,
@@ -45,7 +45,6 @@ class Assignment:
             "service": [self.proxy.service_id, self.proxy.service_name],
             "port": self.port,
             "address": self.access.url,
-            "log_level": self.log_level,
             "environment": thawed(self.environment),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

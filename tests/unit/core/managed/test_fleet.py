@@ -291,3 +291,9 @@ def test_without_a_data_directory_the_proxies_end_with_the_agent() -> None:
 
     pid = asyncio.run(life())
     wait_until(lambda: identity_of(pid) is None, "the proxy's end")
+
+
+def test_another_log_level_restarts_nothing() -> None:
+    quiet, chatty = assignment("web", log_level="INFO"), assignment("web", log_level="DEBUG")
+    assert quiet.fingerprint == chatty.fingerprint
+    assert quiet.fingerprint != assignment("web", port=1).fingerprint
