@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.managed.configuration import ManagedProxy
-from connect_proxy.mesh.immutable import thawed
 from connect_proxy.secret import Secret
 
 
@@ -37,7 +36,9 @@ class Assignment:
         """Changes exactly when the process has to be restarted.
 
         What the proxy learns from its registration (upstreams, config) is not in it: that is read live.
-        Nor is the log level: it is set at run time, or at the next start. Nor the secret, which may be minted anew while an adopted process keeps the old one.
+        Nor are the log level and the inherited variables, so that an agent started from another shell
+        restarts nothing, as Consul's did; nor the secret, which may be minted anew while an adopted
+        process keeps the old one.
         """
         parts = {
             "backend": self.proxy.backend,
@@ -45,7 +46,6 @@ class Assignment:
             "service": [self.proxy.service_id, self.proxy.service_name],
             "port": self.port,
             "address": self.access.url,
-            "environment": thawed(self.environment),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 

@@ -293,7 +293,8 @@ def test_without_a_data_directory_the_proxies_end_with_the_agent() -> None:
     wait_until(lambda: identity_of(pid) is None, "the proxy's end")
 
 
-def test_another_log_level_restarts_nothing() -> None:
-    quiet, chatty = assignment("web", log_level="INFO"), assignment("web", log_level="DEBUG")
+def test_another_log_level_or_shell_restarts_nothing() -> None:
+    quiet = assignment("web", log_level="INFO")
+    chatty = assignment("web", log_level="DEBUG", environment={"PATH": "/elsewhere"})
     assert quiet.fingerprint == chatty.fingerprint
     assert quiet.fingerprint != assignment("web", port=1).fingerprint
