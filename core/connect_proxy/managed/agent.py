@@ -62,6 +62,7 @@ class ManagedAgent:
             remembered=options.directory.registered() if options.directory else (),
             remember=self._remember,
             on_withdrawn=self._withdrawn,
+            on_recovered=self._recovered,
         )
         self._api = AgentApi(access=options.access, registrar=self._registrar)
         self._assigner = Assigner(options, self._client, self._fleet, self._registrar)
@@ -191,6 +192,10 @@ class ManagedAgent:
     def _withdrawn(self, service_id: str) -> None:
         """Deregistered on our own API: its proxy goes until the next reload."""
         self._assigner.withdrawn.add(service_id)
+        self._keep(self._apply(self._configuration))
+
+    def _recovered(self) -> None:
+        """Consul is back: proxies that waited for a token are started."""
         self._keep(self._apply(self._configuration))
 
     def _publish(self) -> None:

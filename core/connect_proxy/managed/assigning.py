@@ -16,7 +16,7 @@ from connect_proxy.managed.assignment import Assignment, inherited
 from connect_proxy.managed.configuration import AgentConfiguration, ManagedProxy
 from connect_proxy.managed.fleet import Fleet
 from connect_proxy.managed.ports import PortAllocator
-from connect_proxy.managed.registrar import PlacedProxy, Registrar
+from connect_proxy.managed.registrar import PlacedProxy, Registrar, sidecar_ports
 from connect_proxy.managed.state_file import ProxyRecord
 from connect_proxy.managed.tokens import ProxyTokens
 from connect_proxy.managed.wanted import wanted_proxies
@@ -54,11 +54,12 @@ class Assigner:
         wanted = [
             proxy for proxy in wanted_proxies(configuration) if proxy.service_id not in self.withdrawn
         ]
-        services = [service.port for service in configuration.services if service.port]
+        taken = {service.port for service in configuration.services if service.port}
         ports = PortAllocator(configuration.ports).assign(
             wanted,
             kept={proxy.id: record.port for proxy in wanted if (record := self._fleet.record(proxy.id))},
-            taken=services,
+            given=sidecar_ports(configuration),
+            taken=taken | await self._ports_of_others(),
             default_address=configuration.bind_address,
         )
         refusal = root_refusal(configuration, uid=os.geteuid())
@@ -66,6 +67,14 @@ class Assigner:
         if dry_run:
             return made
         return [await self._with_its_token(assignment) for assignment in made]
+
+    async def _ports_of_others(self) -> frozenset[int]:
+        """Ports of services in Consul that are not ours, which need not listen at this moment."""
+        try:
+            return await self._registrar.other_ports()
+        except ConsulError as exc:
+            log.warning("ports of other services are not known: %s", exc)
+            return frozenset()
 
     async def register(self, configuration: AgentConfiguration, assignments: Iterable[Assignment]) -> None:
         """Put services and proxies into Consul; what fails is tried again and said."""

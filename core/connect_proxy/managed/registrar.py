@@ -10,7 +10,13 @@ from typing import Final
 from connect_proxy.consul.blocking_query import Backoff
 from connect_proxy.consul.client import ConsulClient
 from connect_proxy.consul.clock import Clock, SystemClock
-from connect_proxy.errors import AgentAnswerError, AgentUnreachableError, ConsulError, NotFoundError
+from connect_proxy.errors import (
+    AgentAnswerError,
+    AgentUnreachableError,
+    ConsulError,
+    NoLeaderError,
+    NotFoundError,
+)
 from connect_proxy.managed.configuration import AgentConfiguration
 from connect_proxy.managed.registrations import (
     PlacedProxy,
@@ -42,6 +48,10 @@ def _tell_nobody(service_id: str) -> None:
     """For agents whose API cannot withdraw anything."""
 
 
+def _nothing_to_do() -> None:
+    """For agents that ask nothing else of Consul."""
+
+
 class Registrar:
     """One agent's registrations. Its calls may come at any time; they take turns."""
 
@@ -52,15 +62,19 @@ class Registrar:
         remembered: Iterable[str] = (),
         remember: Callable[[frozenset[str]], None] = _forget_nothing,
         on_withdrawn: Callable[[str], None] = _tell_nobody,
+        on_recovered: Callable[[], None] = _nothing_to_do,
         clock: Clock | None = None,
     ) -> None:
         """*remembered*: ids that an earlier run registered; what the first :meth:`apply` does not want
         of them is deregistered. *remember* is told all ids before the first is registered and after
         the last was deregistered, to put them on disk. *on_withdrawn* is told the id of a service
-        that was deregistered on the agent's own API: its proxy is to be drained and stopped."""
+        that was deregistered on the agent's own API: its proxy is to be drained and stopped.
+        *on_recovered* is told when a Consul that was away is back, with everything registered again:
+        what else it was asked for in vain, tokens above all, can be had now."""
         self._client = client
         self._remember = remember
         self._on_withdrawn = on_withdrawn
+        self._on_recovered = on_recovered
         self._clock = clock or SystemClock()
         self._turn = asyncio.Lock()
         self._registered = frozenset(remembered)
@@ -112,18 +126,22 @@ class Registrar:
     async def keep(self) -> None:
         """Run for ever: put back what Consul lost or other hands changed, at the latest after 10 s of
         its being there. While Consul is away, ask again with back-off up to 5 s."""
-        backoff = AWAY
+        # What could not be registered because Consul was away is tried again soon.
+        backoff = AWAY.failed() if self._is_away else AWAY
         while True:
-            pause_s = backoff.delay_s(self._clock.random()) or COMPARISON_S
-            await self._clock.sleep(pause_s)
+            await self._clock.sleep(backoff.delay_s(self._clock.random()) or COMPARISON_S)
             try:
                 await self.restore()
             except ConsulError as exc:
                 if not backoff.failures:
                     log.warning("registrations cannot be compared with Consul's: %s", exc)
                 backoff = backoff.failed()
-            else:
+                continue
+            if self._is_away:
+                backoff = backoff.failed()
+            elif backoff.failures:
                 backoff = backoff.reset()
+                self._on_recovered()
 
     async def restore(self) -> frozenset[str]:
         """Compare once; the ids that were put back. Raises ConsulError if Consul cannot be asked."""
@@ -161,6 +179,13 @@ class Registrar:
         found = await self._client.services()
         return frozenset(
             service.port for name, service in found.items() if name not in self._registered and service.port
+        )
+
+    @property
+    def _is_away(self) -> bool:
+        """Whether Consul answered nobody, or has no leader to write to, when it was last told."""
+        return any(
+            isinstance(error, AgentUnreachableError | NoLeaderError) for error in self._failures.values()
         )
 
     def _wanted_ids(self) -> frozenset[str]:

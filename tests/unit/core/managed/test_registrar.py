@@ -171,20 +171,23 @@ def test_keeping_watches_for_ever_and_puts_back() -> None:
 def test_while_consul_is_away_it_is_asked_again_and_everything_comes_back_at_once() -> None:
     async def go() -> None:
         clock = ManualClock()
+        recovered = asyncio.Event()
         async with ScriptedAgent() as agent:
             agent.always("/v1/agent/service/register", Reply())
             agent.put("/v1/agent/services", {})
             client = connect_consul(agent.access())
-            registrar = Registrar(client, clock=clock)
+            registrar = Registrar(client, clock=clock, on_recovered=recovered.set)
             await agent.stop()
             failures = await registrar.apply(configuration(WEB, DB), [WEB_PROXY])
             assert set(failures) == {"web", "db"}
             assert isinstance(failures["db"], AgentUnreachableError)
             task = asyncio.create_task(registrar.keep())
             await eventually(lambda: len(clock.slept) > 6, "several tries")
+            assert not recovered.is_set()
             await agent.start()
             await eventually(lambda: len(agent.asked("/v1/agent/service/register")) == 3, "all")
-            await eventually(lambda: not registrar.failures, "no failure left")
+            await asyncio.wait_for(recovered.wait(), 20)
+            assert registrar.failures == {}
             task.cancel()
             await asyncio.wait({task})
             await client.aclose()
