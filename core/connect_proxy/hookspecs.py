@@ -23,6 +23,7 @@ from connect_proxy.plugin_api import (
     Setting,
     Sourced,
     Supervision,
+    WantedGateway,
     XdsService,
 )
 
@@ -46,6 +47,16 @@ def describe_registration(options: Mapping[str, Sourced]) -> DescribedRegistrati
     """The proxy that the backend's own options describe; None if they describe none. Optional.
 
     When: neither ``-proxy-id`` nor ``-sidecar-for`` names a registered one. May not do I/O.
+    Errors: UsageError for options that contradict each other or are malformed.
+    """
+    raise NotImplementedError
+
+
+@hookspec(firstresult=True)
+def wanted_gateway(options: Mapping[str, Sourced]) -> WantedGateway | None:
+    """The gateway that the backend's own options ask for; None if a sidecar is meant. Optional.
+
+    When: before the look-up at the agent. May look at this host's own addresses, no further I/O.
     Errors: UsageError for options that contradict each other or are malformed.
     """
     raise NotImplementedError

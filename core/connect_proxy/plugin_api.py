@@ -46,6 +46,7 @@ __all__ = [
     "Sourced",
     "Supervision",
     "Type",
+    "WantedGateway",
     "XdsService",
     "hookimpl",
 ]
@@ -64,6 +65,17 @@ class DescribedRegistration:
     definition: Mapping[str, Any] | None = None
     """Body of ``PUT /v1/agent/service/register``, without the check: connect-proxy registers it while it
     runs, with a TTL check that passes while the proxy is ready. None: it is not registered at all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WantedGateway:
+    """A proxy that is no sidecar: it is found by its kind, or registered first."""
+
+    kind: str
+    """``mesh-gateway``, ``terminating-gateway``, ``ingress-gateway`` or ``api-gateway``."""
+    definition: Mapping[str, Any] | None = None
+    """Body of ``PUT /v1/agent/service/register``, sent before the look-up. It stays registered.
+    ``-proxy-id`` replaces its ``ID``. None: it is registered already."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,3 +98,90 @@ def test_the_proxys_id_may_be_given_instead(real_consul: RealConsul) -> None:
     theirs = run([consul_binary(), "connect", "envoy", "-bootstrap"], env=environment)
     ours = run([connect_proxy_program(), "envoy", "-bootstrap"], env=environment)
     assert json.loads(ours.stdout) == json.loads(theirs.stdout)
+
+
+GATEWAYS: dict[str, Sequence[str]] = {
+    "defaults": (),
+    "loopback": ("-address", "127.0.0.1:9443", "-wan-address", "127.0.0.1:9444"),
+    "address-only": ("-address", "127.0.0.1:9443", "-wan-address", ":9444"),
+    "bound-elsewhere": ("-address", "10.9.8.7:9443", "-bind-address", "a=127.0.0.1:9445"),
+    "named": ("-service", "edge", "-deregister-after-critical", "2h", "-address", ":9443"),
+}
+
+
+def _gateway_state(consul: RealConsul, gateway_id: str) -> tuple[Any, Any]:
+    """What the agent knows of the gateway and of its check."""
+    service = consul.api.get(f"/v1/agent/service/{gateway_id}").json
+    checks = consul.api.get("/v1/agent/checks").json
+    (check,) = (each for each in checks.values() if each["ServiceID"] == gateway_id)
+    return service, {key: check[key] for key in ("Name", "Type", "ServiceName", "CheckID")}
+
+
+IPV6 = {"ipv6": ("-address", "[::1]:9443", "-wan-address", "[::1]:9444")}
+GATEWAY_CASES = [(kind, case) for kind in ("mesh", "terminating", "ingress") for case in GATEWAYS]
+
+
+# An ingress gateway on IPv6 is more than this Consul can do: it writes "127.0.0.1::1".
+@pytest.mark.parametrize(("kind", "case"), [*GATEWAY_CASES, ("mesh", "ipv6")])
+def test_a_gateway_is_registered_and_started_as_consul_does(
+    real_consul: RealConsul, kind: str, case: str
+) -> None:
+    environment = client_environment(CONSUL_HTTP_ADDR=real_consul.address)
+    words = ["-gateway", kind, *(GATEWAYS | IPV6)[case]]
+    if "-address" not in words:
+        words += ["-address", ":8443"]  # what newer Consuls take; 1.8 still had 443
+    if "-wan-address" not in words:
+        words += ["-wan-address", ":8443"]
+    gateway_id = "edge" if case == "named" else f"{kind}-gateway"
+    seen = []
+    programs: list[list[str | Path]]
+    programs = [[consul_binary(), "connect", "envoy"], [connect_proxy_program(), "envoy"]]
+    for program in programs:
+        done = run([*program, *words, "-register", "-bootstrap"], env=environment)
+        assert done.returncode == 0, done.stderr
+        shown = json.loads(done.stdout[done.stdout.index("{") :])
+        seen.append((shown, *_gateway_state(real_consul, gateway_id)))
+        found = run([*program, *words, "-bootstrap"], env=environment)
+        assert found.returncode == 0, found.stderr
+        assert json.loads(found.stdout) == shown, "the registered one is found by its kind"
+        real_consul.api.deregister(gateway_id)
+    theirs, ours = seen
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["-gateway", "egress"], "-gateway 'egress' is none"),
+        (["-gateway", "mesh", "-mesh-gateway"], "-mesh-gateway is the old spelling"),
+        (["-gateway", "mesh", "-expose-servers"], "-expose-servers is for a mesh gateway"),
+        (["-sidecar-for", "web", "-register"], "-register is for gateways"),
+        (["-gateway", "mesh", "-register", "-address", "10.9.8.7:1"], "no address of this host"),
+        (["-gateway", "mesh", "-register", "-bind-address", "1.2.3.4:5"], "lacks a name"),
+        (["-gateway", "mesh", "-register", "-address", "{{ GetPrivateIP }}:1"], "not supported"),
+    ],
+)
+def test_contradicting_words_about_gateways_are_refused(
+    real_consul: RealConsul, words: list[str], complaint: str
+) -> None:
+    _register(real_consul, {})
+    environment = client_environment(CONSUL_HTTP_ADDR=real_consul.address)
+    done = run([connect_proxy_program(), "envoy", "-bootstrap", *words], env=environment)
+    assert done.returncode == 2, done.stderr
+    assert complaint in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_gateway_that_is_not_there_or_not_the_only_one_is_told(real_consul: RealConsul) -> None:
+    environment = client_environment(CONSUL_HTTP_ADDR=real_consul.address)
+    argv: list[str | Path] = [connect_proxy_program(), "envoy", "-bootstrap", "-mesh-gateway"]
+    done = run(argv, env=environment)
+    assert done.returncode == 1
+    assert "no service of kind 'mesh-gateway' is registered" in done.stderr
+    for name in ("one", "two"):
+        real_consul.api.register({"Kind": "mesh-gateway", "Name": name, "Port": 8443})
+    done = run(argv, env=environment)
+    assert done.returncode == 1
+    assert "'one', 'two'; say which with -proxy-id" in done.stderr
+    done = run([*argv, "-proxy-id", "two"], env=environment)
+    assert json.loads(done.stdout)["node"]["id"] == "two"

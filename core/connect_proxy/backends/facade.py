@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Setting,
         Sourced,
         Supervision,
+        WantedGateway,
         XdsService,
     )
 
@@ -63,6 +64,14 @@ class Backend:
             "describe_registration", kinds, options=options
         )
         return described
+
+    def wanted_gateway(self, options: Mapping[str, Sourced]) -> WantedGateway | None:
+        """The gateway that its options ask for, if they ask for one."""
+        from connect_proxy.plugin_api import WantedGateway
+
+        kinds = (WantedGateway, type(None))
+        wanted: WantedGateway | None = self._call("wanted_gateway", kinds, options=options)
+        return wanted
 
     def gather_facts(self, context: ProxyContext) -> Mapping[str, Any]:
         """What it found on this host; nothing if it has no such hook."""

@@ -6,7 +6,7 @@ The service it stands for need not exist: the proxy's own registration is enough
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
 from connect_proxy.consul.blocking_query import Backoff
@@ -38,31 +38,42 @@ async def find_proxy(
     *,
     proxy_id: str = "",
     sidecar_for: str = "",
+    kind: str = CONNECT_PROXY,
     wait_s: float = 0.0,
     clock: Clock | None = None,
 ) -> Registration:
     """The registration of the proxy with id *proxy_id*, else of the one sidecar of *sidecar_for*.
 
+    With another *kind*, a gateway's, the one instance of that kind is found where no id is named.
     With *wait_s* > 0 a registration that is not there yet, an agent that does not answer and a
     missing leader are waited for so many seconds; NotReadyError tells what was still wrong then.
     Raises RegistrationMissingError, RegistrationAmbiguousError, WrongKindError, and the errors of
     the client.
     """
-    if not proxy_id and not sidecar_for:
+    if not proxy_id and not sidecar_for and kind == CONNECT_PROXY:
         message = "no proxy is named: give -proxy-id ID or -sidecar-for ID"
         raise UsageError(message)
+
+    async def find_now() -> Registration:
+        return await _find_now(client, proxy_id=proxy_id, sidecar_for=sidecar_for, kind=kind)
+
     if wait_s <= 0:
-        return await _find_now(client, proxy_id=proxy_id, sidecar_for=sidecar_for)
+        return await find_now()
+    return await _waited_for(find_now, client, wait_s, clock or SystemClock())
+
+
+async def _waited_for(
+    find_now: Callable[[], Awaitable[Registration]], client: ConsulClient, wait_s: float, clock: Clock
+) -> Registration:
     import asyncio
 
-    clock = clock or SystemClock()
     deadline = clock.monotonic() + wait_s
     backoff, told = RETRIES, ""
     while True:
         remaining = deadline - clock.monotonic()
         try:
             async with asyncio.timeout(max(remaining, SHORTEST_TRY_S)):
-                return await _find_now(client, proxy_id=proxy_id, sidecar_for=sidecar_for)
+                return await find_now()
         except (*HEALS_BY_WAITING, TimeoutError) as exc:
             reason = _reason(exc, client)
             if deadline - clock.monotonic() <= 0:
@@ -75,15 +86,38 @@ async def find_proxy(
         await clock.sleep(min(backoff.delay_s(clock.random()), max(deadline - clock.monotonic(), 0)))
 
 
-async def _find_now(client: ConsulClient, *, proxy_id: str, sidecar_for: str) -> Registration:
-    found_id = proxy_id or _the_sidecar_of(sidecar_for, await client.services())
+async def _find_now(client: ConsulClient, *, proxy_id: str, sidecar_for: str, kind: str) -> Registration:
+    if proxy_id:
+        found_id = proxy_id
+    elif sidecar_for:
+        found_id = _the_sidecar_of(sidecar_for, await client.services())
+    else:
+        found_id = _the_only(kind, await client.services())
     try:
         answer = await client.service(found_id)
     except NotFoundError as exc:
-        raise _missing(found_id, await client.services()) from exc
-    if answer.value.kind != CONNECT_PROXY:
-        raise _wrong_kind(answer.value)
+        raise _missing(found_id, await client.services(), kind) from exc
+    if answer.value.kind != kind:
+        raise _wrong_kind(answer.value, kind)
     return answer.value
+
+
+def _the_only(kind: str, services: Mapping[str, Registration]) -> str:
+    """The id of the one instance of *kind*."""
+    ids = sorted(one.id for one in services.values() if one.kind == kind)
+    if len(ids) == 1:
+        return ids[0]
+    if ids:
+        listed = ", ".join(f"'{one}'" for one in ids)
+        message = (
+            f"{len(ids)} services of kind '{kind}' are at this agent: {listed}; say which with -proxy-id"
+        )
+        raise RegistrationAmbiguousError(message, proxy_ids=ids)
+    message = (
+        f"no service of kind '{kind}' is registered at this agent: register it (-register does), or ask "
+        "another agent (-http-addr)"
+    )
+    raise RegistrationMissingError(message)
 
 
 def _the_sidecar_of(service_id: str, services: Mapping[str, Registration]) -> str:
@@ -108,19 +142,17 @@ def _the_sidecar_of(service_id: str, services: Mapping[str, Registration]) -> st
     raise RegistrationMissingError(message)
 
 
-def _missing(proxy_id: str, services: Mapping[str, Registration]) -> RegistrationMissingError:
-    proxies = {one.id for one in services.values() if one.kind == CONNECT_PROXY}
+def _missing(proxy_id: str, services: Mapping[str, Registration], kind: str) -> RegistrationMissingError:
+    proxies = {one.id for one in services.values() if one.kind == kind}
     message = f"no proxy with id '{proxy_id}' is registered at this agent: {_hint(proxy_id, proxies)}"
     return RegistrationMissingError(message)
 
 
-def _wrong_kind(found: Registration) -> WrongKindError:
+def _wrong_kind(found: Registration, wanted: str) -> WrongKindError:
     kind = found.kind or "a plain service"
+    what = "a sidecar proxy" if wanted == CONNECT_PROXY else "such a gateway"
     hint = "" if found.kind else f"; for its sidecar use -sidecar-for {found.id}"
-    message = (
-        f"'{found.id}' is of the wrong kind: '{kind}', not '{CONNECT_PROXY}': "
-        f"give the id of a sidecar proxy{hint}"
-    )
+    message = f"'{found.id}' is of the wrong kind: '{kind}', not '{wanted}': give the id of {what}{hint}"
     return WrongKindError(message)
 
 

@@ -14,7 +14,7 @@ from connect_proxy.consul.plain_transport import is_plain
 from connect_proxy.consul.sidecar_lookup import find_proxy
 from connect_proxy.errors import ConnectProxyError, PermissionDeniedError, UsageError
 from connect_proxy.mesh.immutable import frozen
-from connect_proxy.mesh.registration import Registration
+from connect_proxy.mesh.registration import CONNECT_PROXY, Registration
 from connect_proxy.plugin_api import DescribedRegistration, ProxyContext
 from connect_proxy.proxy_run.request import RunRequest
 from connect_proxy.proxy_run.runtime_directory import runtime_directory
@@ -57,7 +57,7 @@ async def resolve(
     try:
         registration = described.registration if described else await _looked_up(request, client)
         agent_self = await _agent_self(client)
-        if not request.bootstrap:
+        if not request.bootstrap and registration.kind == CONNECT_PROXY:
             await client.leaf(registration.destination_service_name)
     finally:
         await client.aclose()
@@ -68,7 +68,7 @@ async def resolve(
 
 def _described(request: RunRequest) -> DescribedRegistration | None:
     """The proxy that the command line describes, where it names none that is registered."""
-    if request.proxy_id or request.sidecar_for:
+    if request.proxy_id or request.sidecar_for or request.backend.wanted_gateway(request.options):
         return None
     described = request.backend.describe_registration(request.options)
     if described is None:
@@ -81,8 +81,15 @@ def _described(request: RunRequest) -> DescribedRegistration | None:
 
 
 async def _looked_up(request: RunRequest, client: ConsulClient) -> Registration:
+    proxy_id, kind = request.proxy_id, CONNECT_PROXY
+    if (gateway := request.backend.wanted_gateway(request.options)) is not None:
+        kind = gateway.kind
+        if gateway.definition is not None:
+            proxy_id = proxy_id or str(gateway.definition["ID"])
+            await client.register_service({**gateway.definition, "ID": proxy_id})
+            log.info("registered %r as %r", proxy_id, kind)
     return await find_proxy(
-        client, proxy_id=request.proxy_id, sidecar_for=request.sidecar_for, wait_s=request.wait_s
+        client, proxy_id=proxy_id, sidecar_for=request.sidecar_for, kind=kind, wait_s=request.wait_s
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from connect_proxy.errors import ConfigurationError, MissingProgramError, UsageError
+from connect_proxy.mesh.registration import CONNECT_PROXY
 from connect_proxy.plugin_api import ProxyContext, Source
 from connect_proxy_envoy.address import Address, PipeAddress, SocketAddress, resolved
 from connect_proxy_envoy.admin_address import check_free, choose_admin_address
@@ -136,11 +137,21 @@ def _xds_source(context: ProxyContext, agent: AgentXds | None, program: EnvoyPro
             )
             raise UsageError(message)
         return XdsSource(source=XDS_AGENT, reason="-bootstrap was given")
+    if context.registration.kind != CONNECT_PROXY:
+        return _xds_of_gateway(context, wanted)
     chosen = choose_xds_source(
         wanted, agent, program.version, ignore_compatibility=context.option("ignore-envoy-compatibility")
     )
     log.info("xDS by %s: %s", "the agent" if not chosen.is_local else "connect-proxy", chosen.reason)
     return chosen
+
+
+def _xds_of_gateway(context: ProxyContext, wanted: str) -> XdsSource:
+    if wanted == XDS_LOCAL:
+        kind = context.registration.kind
+        message = f"connect-proxy serves xDS to sidecars only, not to a {kind}; leave -xds local out"
+        raise UsageError(message)
+    return XdsSource(source=XDS_AGENT, reason="a gateway is configured by the agent")
 
 
 def _admin(context: ProxyContext) -> Address:

@@ -17,6 +17,7 @@ from connect_proxy_envoy.admin_listeners import (
     admin_cluster,
     scrape_secrets,
 )
+from connect_proxy_envoy.gateway import ready_address
 from connect_proxy_envoy.knobs import Knobs
 
 
@@ -76,7 +77,8 @@ def _statistics(knobs: Knobs) -> AdminListener | None:
 def _ready(context: ProxyContext) -> AdminListener | None:
     host, port = context.option("envoy-ready-bind-address"), context.option("envoy-ready-bind-port")
     if not host and not port:
-        return None
+        address = ready_address(context.options)
+        return None if address is None else _ready_listener(address)
     if not host or not 0 < port < 65536:
         message = (
             "-envoy-ready-bind-address and -envoy-ready-bind-port belong together, got "
@@ -84,6 +86,10 @@ def _ready(context: ProxyContext) -> AdminListener | None:
         )
         raise UsageError(message)
     address = SocketAddress(host=host.strip("[]"), port=port)
+    return _ready_listener(address)
+
+
+def _ready_listener(address: SocketAddress) -> AdminListener:
     return AdminListener(name="ready", address=address, match={"path": "/ready"}, rewrite="/ready")
 
 

@@ -6,7 +6,16 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from connect_proxy.plugin_api import Launch, ProxyContext, ProxyProcess, RenderedConfig, Setting, hookimpl
+from connect_proxy.plugin_api import (
+    Launch,
+    ProxyContext,
+    ProxyProcess,
+    RenderedConfig,
+    Setting,
+    Sourced,
+    WantedGateway,
+    hookimpl,
+)
 from connect_proxy_envoy.settings import SETTINGS
 
 if TYPE_CHECKING:
@@ -17,6 +26,14 @@ if TYPE_CHECKING:
 def backend_options() -> Sequence[Setting]:
     """The options of ``consul connect envoy`` that concern a sidecar, and our own."""
     return SETTINGS
+
+
+@hookimpl
+def wanted_gateway(options: Mapping[str, Sourced]) -> WantedGateway | None:
+    """``-gateway``, and with ``-register`` its registration."""
+    from connect_proxy_envoy.gateway import wanted_gateway as wanted
+
+    return wanted(options)
 
 
 @hookimpl

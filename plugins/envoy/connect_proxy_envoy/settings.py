@@ -20,6 +20,7 @@ API_V3: Final = "v3"
 
 DEFAULT_ADMIN_BIND: Final = "localhost:19000"
 DEFAULT_SCRAPE_PATH: Final = "/metrics"
+DEFAULT_GATEWAY_ADDRESS: Final = ":8443"
 
 PROGRAM: Final = (
     Setting(
@@ -145,4 +146,60 @@ STATISTICS: Final = (
     ),
 )
 
-SETTINGS: Final = (*PROGRAM, *XDS, *ADMIN, *STATISTICS)
+GATEWAY: Final = (
+    Setting(
+        name="gateway",
+        metavar="KIND",
+        help="Run a gateway instead of a sidecar: api, ingress, mesh or terminating; by the agent's xDS.",
+    ),
+    Setting(
+        name="mesh-gateway",
+        type=Type.BOOLEAN,
+        default=False,
+        help="Deprecated: -gateway mesh.",
+    ),
+    Setting(
+        name="register",
+        type=Type.BOOLEAN,
+        default=False,
+        help="Register the gateway at the agent first; it stays registered.",
+    ),
+    Setting(
+        name="service",
+        metavar="NAME",
+        help="Name of the gateway for -register. Default: its kind, such as mesh-gateway.",
+    ),
+    Setting(
+        name="address",
+        default=DEFAULT_GATEWAY_ADDRESS,
+        metavar="[IP]:PORT",
+        help="LAN address to register the gateway with.",
+    ),
+    Setting(
+        name="wan-address",
+        default=DEFAULT_GATEWAY_ADDRESS,
+        metavar="[IP]:PORT",
+        help="WAN address to register the gateway with.",
+    ),
+    Setting(
+        name="bind-address",
+        type=Type.STRINGS,
+        default=(),
+        metavar="NAME=IP:PORT",
+        help="What the gateway is to listen on instead of its registered addresses. May be repeated.",
+    ),
+    Setting(
+        name="expose-servers",
+        type=Type.BOOLEAN,
+        default=False,
+        help="Let the mesh gateway expose the Consul servers (WAN federation); with -register.",
+    ),
+    Setting(
+        name="deregister-after-critical",
+        default="6h",
+        metavar="DURATION",
+        help="When Consul forgets a registered gateway that does not answer.",
+    ),
+)
+
+SETTINGS: Final = (*PROGRAM, *XDS, *ADMIN, *STATISTICS, *GATEWAY)
