@@ -69,8 +69,9 @@ bench: parts .venv/.ready ## the built-in proxy beside Consul's and Envoy; write
 	$(DEV)/python tests/bench/run.py --write docs/performance.md
 
 soak: SECONDS_OF_SOAK ?= 300
-soak: .venv/.ready ## the built-in proxy for five minutes while everything changes: nothing lost, nothing left
+soak: .venv/.ready ## five minutes while everything changes, then managed proxies in number: nothing lost, nothing left
 	$(DEV)/python tests/soak/run.py --seconds $(SECONDS_OF_SOAK)
+	$(DEV)/python tests/soak/managed.py
 
 docs: .venv/.docs ## the documentation as a site, in build/docs/site
 	$(DEV)/python -m pytest -q tests/unit/test_docs.py
