@@ -21,7 +21,7 @@ import pytest
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.client import ConsulClient, connect_consul
 from connect_proxy.errors import ProxyTokenRefusedError
-from connect_proxy.managed.configuration import AgentConfiguration
+from connect_proxy.managed.configuration import AgentConfiguration, CheckDefinition
 from connect_proxy.managed.registrar import PlacedProxy, Registrar
 from connect_proxy.managed.tokens import ProxyTokens
 from connect_proxy.mesh.registration import Upstream
@@ -32,7 +32,7 @@ from support.agents import client_environment
 from support.applications import echo_server
 from support.consul_api import ConsulApi
 from support.eventually import eventually
-from support.managed_definitions import configuration, managed_proxy, managed_service
+from support.managed_definitions import ORIGIN, configuration, managed_proxy, managed_service
 from support.ports import free_port
 from support.processes import wait_until
 from support.real_consul import RealConsul
@@ -108,10 +108,30 @@ def test_what_other_hands_deregistered_comes_back_and_stays(consul: RealConsul) 
                 consul.api.deregister(name)
                 assert await registrar.restore() == {name}
                 assert await registrar.restore() == frozenset()
+            assert consul.api.put("/v1/agent/check/deregister/service:lost-proxy").status == 200
+            assert await registrar.restore() == {"lost-proxy"}
             assert {"lost", "lost-proxy"} <= set(consul.api.get("/v1/agent/services").json)
             await registrar.apply(configuration(), [])
             assert "lost" not in consul.api.get("/v1/agent/services").json
             assert "service:lost-proxy" not in consul.api.get("/v1/agent/checks").json
+
+    asyncio.run(scene())
+
+
+def test_a_check_of_no_service_comes_and_goes(consul: RealConsul) -> None:
+    check = CheckDefinition(body={"Name": "disk", "TTL": "10s"}, origin=ORIGIN)
+
+    async def scene() -> None:
+        async with client_of(consul) as client:
+            registrar = Registrar(client)
+            assert await registrar.apply(AgentConfiguration(checks=(check,)), []) == {}
+            assert consul.api.put("/v1/agent/check/deregister/disk").status == 200
+            assert await registrar.restore() == {"check:disk"}
+            await client.deregister_check("disk")
+            await registrar.apply(configuration(), [])
+            assert "disk" not in consul.api.get("/v1/agent/checks").json
+            later = Registrar(client, remembered={"check:disk"})
+            assert await later.apply(configuration(), []) == {}
 
     asyncio.run(scene())
 

@@ -105,6 +105,15 @@ class ConsulClient(Protocol):
     async def deregister_service(self, service_id: str) -> None:
         """``PUT /v1/agent/service/deregister/:id``."""
 
+    async def register_check(self, definition: Mapping[str, Any], *, token: Secret = NO_SECRET) -> None:
+        """``PUT /v1/agent/check/register``; *token* as in :meth:`register_service`."""
+
+    async def deregister_check(self, check_id: str) -> None:
+        """``PUT /v1/agent/check/deregister/:id``."""
+
+    async def check_ids(self) -> frozenset[str]:
+        """``GET /v1/agent/checks``: the ids of all local checks (that the token may read)."""
+
     async def update_check(self, check_id: str, *, status: str, output: str = "") -> None:
         """``PUT /v1/agent/check/update/:id``; status ``passing``, ``warning`` or ``critical``."""
 

@@ -176,6 +176,27 @@ class HttpConsulClient:
             )
         )
 
+    async def register_check(self, definition: Mapping[str, Any], *, token: Secret = NO_SECRET) -> None:
+        request = AgentRequest(
+            method="PUT",
+            path=path_of("agent", "check", "register"),
+            body=thawed(definition),
+            needs="node:write on the agent's node, or service:write on the check's service",
+        )
+        await self._ask(request, token=token)
+
+    async def deregister_check(self, check_id: str) -> None:
+        request = AgentRequest(
+            method="PUT",
+            path=path_of("agent", "check", "deregister", check_id),
+            needs=f'node:write on the agent\'s node, or service:write on the service of check "{check_id}"',
+        )
+        await self._ask(request)
+
+    async def check_ids(self) -> frozenset[str]:
+        request = AgentRequest(path=path_of("agent", "checks"), needs="node:read and service:read")
+        return frozenset(wire.json_object(await self._value(request), endpoint=request.endpoint))
+
     async def update_check(self, check_id: str, *, status: str, output: str = "") -> None:
         await self._ask(
             AgentRequest(

@@ -19,6 +19,7 @@ from connect_proxy.errors import (
 )
 from connect_proxy.managed.configuration import AgentConfiguration
 from connect_proxy.managed.registrations import (
+    CHECK_PREFIX,
     PlacedProxy,
     Wanted,
     sidecar_ports,
@@ -36,8 +37,8 @@ COMPARISON_S: Final = 10.0
 up the connections that Consul grants a client (limits.http_max_conns_per_client, 200)."""
 CALLS_AT_ONCE: Final = 8
 AWAY: Final = Backoff(quick_s=0.2, first_s=1.0, ceiling_s=5.0)
-UNKNOWN_SERVICE: Final = "unknown service"
-"""Consul's words, with status 500 or 404, for a service that is not there to deregister."""
+UNKNOWN: Final = ("unknown service", "unknown check")
+"""Consul's words, with status 500 or 404, for what is not there to deregister."""
 
 
 def _forget_nothing(ids: frozenset[str]) -> None:
@@ -82,8 +83,8 @@ class Registrar:
         self._wanted: Mapping[str, Wanted] = {}
         self._sent: dict[str, Wanted] = {}
         """What Consul accepted last, by id."""
-        self._seen: dict[str, Registration] = {}
-        """How Consul showed it then, by id: its own defaults included."""
+        self._seen: dict[str, Registration | None] = {}
+        """How Consul showed it then, by id, its own defaults included; None for a check."""
         self._failures: dict[str, ConsulError] = {}
 
     @property
@@ -146,9 +147,9 @@ class Registrar:
     async def restore(self) -> frozenset[str]:
         """Compare once; the ids that were put back. Raises ConsulError if Consul cannot be asked."""
         async with self._turn:
-            found = await self._client.services()
+            found = await self._found()
             missing = [one for one in self._wanted.values() if not self._is_kept(one, found)]
-            for name in self._wanted_ids() & found.keys():
+            for name in {name for one in self._wanted.values() for name in _shown(one)} & found.keys():
                 self._seen.setdefault(name, found[name])
             if missing:
                 log.info(
@@ -191,25 +192,37 @@ class Registrar:
     def _wanted_ids(self) -> frozenset[str]:
         return frozenset(name for one in self._wanted.values() for name in one.ids)
 
-    def _is_kept(self, wanted: Wanted, found: Mapping[str, Registration]) -> bool:
+    async def _found(self) -> dict[str, Registration | None]:
+        """What Consul has: services by id, checks by their id with the prefix."""
+        services: dict[str, Registration | None] = dict(await self._client.services())
+        if any(one.check for one in self._wanted.values()):
+            checks = await self._client.check_ids()
+            services.update(dict.fromkeys(f"{CHECK_PREFIX}{name}" for name in checks))
+        return services
+
+    def _is_kept(self, wanted: Wanted, found: Mapping[str, Registration | None]) -> bool:
         """Whether Consul has it as we left it. What it never showed is not missed: the agent's token may
         register it, but not read it."""
         if self._sent.get(wanted.id) != wanted:
             return False
-        return all(found.get(name) == self._seen[name] for name in wanted.ids if name in self._seen)
+        expected = {name: self._seen[name] for name in _shown(wanted) if name in self._seen}
+        return all(name in found and found[name] == shown for name, shown in expected.items())
 
     async def _register(self, wanted: Sequence[Wanted]) -> None:
-        """Each service, then what belongs to it; services at the same time."""
-        if not wanted:
-            return
-        groups: dict[str, list[Wanted]] = {}
-        for one in wanted:
-            groups.setdefault(one.service_id, []).append(one)
+        """Each service, then what belongs to it, services at the same time; then checks of none."""
         gate = asyncio.Semaphore(CALLS_AT_ONCE)
-        async with asyncio.TaskGroup() as tasks:
-            for service_id, members in groups.items():
-                tasks.create_task(self._register_group(service_id, members, gate))
-        await self._look([name for one in wanted for name in one.ids if self._sent.get(one.id) == one])
+        for are_checks in (False, True):
+            groups: dict[str, list[Wanted]] = {}
+            for one in wanted:
+                if one.id.startswith(CHECK_PREFIX) is are_checks:
+                    groups.setdefault(one.service_id, []).append(one)
+            async with asyncio.TaskGroup() as tasks:
+                for service_id, members in groups.items():
+                    tasks.create_task(self._register_group(service_id, members, gate))
+        if wanted:
+            await self._look(
+                [name for one in wanted for name in _shown(one) if self._sent.get(one.id) == one]
+            )
 
     async def _register_group(
         self, service_id: str, members: Sequence[Wanted], gate: asyncio.Semaphore
@@ -219,7 +232,10 @@ class Registrar:
         async with gate:
             try:
                 for one in members:
-                    await self._client.register_service(one.request(), token=one.token)
+                    if one.id.startswith(CHECK_PREFIX):
+                        await self._client.register_check(one.body, token=one.token)
+                    else:
+                        await self._client.register_service(one.request(), token=one.token)
                     self._sent[one.id] = one
             except ConsulError as exc:
                 log.warning("the service '%s' is not registered: %s", service_id, exc)
@@ -228,7 +244,7 @@ class Registrar:
     async def _look(self, names: Sequence[str]) -> None:
         """Remember how Consul shows what was just registered."""
         try:
-            found = await self._client.services()
+            found = await self._found()
         except ConsulError as exc:
             log.warning("what was registered cannot be read back: %s", exc)
             found = {}
@@ -239,13 +255,16 @@ class Registrar:
                 self._seen.pop(name, None)
 
     async def _deregister(self, names: frozenset[str]) -> None:
-        """Proxies before services; what is not there any more is no error."""
+        """Proxies and checks before services; what is not there any more is no error."""
         gone = set()
-        for name in sorted(names, key=lambda name: (not name.endswith(PROXY_SUFFIX), name)):
+        for name in sorted(names, key=_leaving):
             self._sent.pop(name, None)
             self._seen.pop(name, None)
             try:
-                await self._client.deregister_service(name)
+                if name.startswith(CHECK_PREFIX):
+                    await self._client.deregister_check(name.removeprefix(CHECK_PREFIX))
+                else:
+                    await self._client.deregister_service(name)
             except ConsulError as exc:
                 if not _says_unknown(exc):
                     log.warning("'%s' is not deregistered yet: %s", name, exc)
@@ -262,7 +281,18 @@ class Registrar:
             self._remember(registered)
 
 
+def _shown(wanted: Wanted) -> tuple[str, ...]:
+    """What Consul shows of it, spelt as in :meth:`Registrar._found`."""
+    checks = (f"{CHECK_PREFIX}{wanted.check}",) if wanted.check else ()
+    return tuple(dict.fromkeys((*wanted.ids, *checks)))
+
+
+def _leaving(name: str) -> tuple[bool, str]:
+    """Sorts services to the end."""
+    return not name.endswith(PROXY_SUFFIX) and not name.startswith(CHECK_PREFIX), name
+
+
 def _says_unknown(exc: ConsulError) -> bool:
     if isinstance(exc, NotFoundError):
         return True
-    return isinstance(exc, AgentAnswerError) and UNKNOWN_SERVICE in str(exc).lower()
+    return isinstance(exc, AgentAnswerError) and any(words in str(exc).lower() for words in UNKNOWN)

@@ -10,7 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from connect_proxy.errors import ConfigurationError
-from connect_proxy.managed.configuration import AgentConfiguration, ManagedProxy, ServiceDefinition
+from connect_proxy.managed.configuration import (
+    AgentConfiguration,
+    CheckDefinition,
+    ManagedProxy,
+    ServiceDefinition,
+)
 from connect_proxy.managed.wanted import PROXY_SUFFIX, SIDECAR_SUFFIX
 from connect_proxy.mesh.immutable import frozen, thawed
 from connect_proxy.mesh.registration import CONNECT_PROXY, Upstream
@@ -31,6 +36,10 @@ class PlacedProxy:
     port: int
 
 
+CHECK_PREFIX: Final = "check:"
+"""Stands before the ids of checks that belong to no service, which may be the ids of services."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
     """One registration that Consul is to have."""
@@ -45,6 +54,8 @@ class Wanted:
     """The same for the sidecar that Consul makes of it; empty: as the service."""
     brings: tuple[str, ...] = ()
     """Ids that Consul makes of it: its sidecar."""
+    check: str = ""
+    """The id of the health check that comes and goes with it, if that is known."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -62,13 +73,21 @@ class Wanted:
 def wanted_registrations(
     configuration: AgentConfiguration, proxies: Sequence[PlacedProxy]
 ) -> tuple[Wanted, ...]:
-    """Every registration, each service before its proxy."""
+    """Every registration: each service before its proxy, the checks of no service last."""
     placed = {one.proxy.id: one for one in proxies}
-    return tuple(
+    services = tuple(
         wanted
         for service in configuration.services
         for wanted in _of_service(service, placed, configuration.bind_address)
     )
+    return services + tuple(_of_check(check) for check in configuration.checks)
+
+
+def _of_check(check: CheckDefinition) -> Wanted:
+    # As Consul: a check without an id has its name for one.
+    name = str(check.body.get("ID") or check.body.get("CheckID") or check.body.get("Name") or "")
+    key = f"{CHECK_PREFIX}{name}"
+    return Wanted(id=key, service_id=key, body=check.body, token=check.token, check=name)
 
 
 def sidecar_ports(configuration: AgentConfiguration) -> Mapping[str, int]:
@@ -163,10 +182,12 @@ def _of_service(
     )
     one = placed.get(service.id + PROXY_SUFFIX)
     if one is not None and not one.proxy.is_sidecar:
+        body = proxy_body(one.proxy, port=one.port, bind_address=bind_address)
         yield Wanted(
             id=one.proxy.id,
             service_id=service.id,
-            body=frozen(proxy_body(one.proxy, port=one.port, bind_address=bind_address)),
+            body=frozen(body),
+            check=f"service:{one.proxy.id}" if "Check" in body else "",
             # As in Consul 1.2: the service's, else the agent's. A proxy's own ACL token may write its
             # service, not the proxy's name.
             token=service.token,

@@ -1,16 +1,18 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 
 import pytest
 
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.client import ConsulClient, connect_consul
 from connect_proxy.errors import AgentUnreachableError
+from connect_proxy.managed.configuration import CheckDefinition
 from connect_proxy.managed.registrar import PlacedProxy, Registrar
 from support.dev_agent_running import RunningAgent, running_agent
 from support.eventually import eventually
-from support.managed_definitions import configuration, managed_proxy, managed_service
+from support.managed_definitions import ORIGIN, configuration, managed_proxy, managed_service
 from support.manual_clock import ManualClock
 from support.scripted_agent import Reply, ScriptedAgent, text
 
@@ -71,6 +73,7 @@ def test_all_ids_are_remembered_before_anything_is_registered() -> None:
         async with ScriptedAgent() as agent:
             agent.always("/v1/agent/service/register", Reply())
             agent.put("/v1/agent/services", {})
+            agent.put("/v1/agent/checks", {})
             client = connect_consul(agent.access())
             asked_when_remembered: list[int] = []
             registrar = Registrar(
@@ -154,6 +157,44 @@ def test_what_other_hands_changed_is_put_back() -> None:
     on_an_agent(scene)
 
 
+def test_a_check_of_no_service_comes_goes_and_is_put_back() -> None:
+    async def scene(agent: RunningAgent, client: ConsulClient, notes: Notes) -> None:
+        body = {"Name": "disk", "TTL": "10s"}
+        wanted = replace(configuration(DB), checks=(CheckDefinition(body=body, origin=ORIGIN),))
+        registrar = notes.registrar(client)
+        assert await registrar.apply(wanted, []) == {}
+        assert set(await agent.json("/v1/agent/checks")) == {"disk"}
+        await client.deregister_check("disk")
+        assert await registrar.restore() == {"check:disk"}
+        assert await registrar.restore() == frozenset()
+        await registrar.apply(configuration(DB), [])
+        assert await agent.json("/v1/agent/checks") == {}
+        assert notes.remembered[-1] == {"db"}
+
+    on_an_agent(scene)
+
+
+def test_a_check_of_a_service_of_the_files_is_registered_after_it() -> None:
+    async def scene(agent: RunningAgent, client: ConsulClient, notes: Notes) -> None:
+        check = CheckDefinition(body={"Name": "up", "TTL": "10s", "ServiceID": "db"}, origin=ORIGIN)
+        assert await notes.registrar(client).apply(replace(configuration(DB), checks=(check,)), []) == {}
+        assert (await agent.json("/v1/agent/checks"))["up"]["ServiceID"] == "db"
+
+    on_an_agent(scene)
+
+
+def test_the_check_of_a_proxy_is_put_back() -> None:
+    async def scene(agent: RunningAgent, client: ConsulClient, notes: Notes) -> None:
+        registrar = notes.registrar(client)
+        await registrar.apply(configuration(WEB), [WEB_PROXY])
+        await client.deregister_check("service:web-proxy")
+        assert await registrar.restore() == {"web-proxy"}
+        assert "service:web-proxy" in await agent.json("/v1/agent/checks")
+        assert await registrar.restore() == frozenset()
+
+    on_an_agent(scene)
+
+
 def test_keeping_watches_for_ever_and_puts_back() -> None:
     async def scene(agent: RunningAgent, client: ConsulClient, notes: Notes) -> None:
         registrar = notes.registrar(client)
@@ -175,6 +216,7 @@ def test_while_consul_is_away_it_is_asked_again_and_everything_comes_back_at_onc
         async with ScriptedAgent() as agent:
             agent.always("/v1/agent/service/register", Reply())
             agent.put("/v1/agent/services", {})
+            agent.put("/v1/agent/checks", {})
             client = connect_consul(agent.access())
             registrar = Registrar(client, clock=clock, on_recovered=recovered.set)
             await agent.stop()
@@ -200,6 +242,7 @@ def test_a_service_that_is_refused_does_not_keep_others_out(caplog: pytest.LogCa
     async def go() -> None:
         async with ScriptedAgent() as agent:
             agent.put("/v1/agent/services", {})
+            agent.put("/v1/agent/checks", {})
             path = "/v1/agent/service/register"
             agent.script(path, text(403, "Permission denied"))
             agent.always(path, Reply())
@@ -219,6 +262,7 @@ def test_a_definitions_token_is_what_its_service_is_registered_with() -> None:
         async with ScriptedAgent() as agent:
             agent.always("/v1/agent/service/register", Reply())
             agent.put("/v1/agent/services", {})
+            agent.put("/v1/agent/checks", {})
             client = connect_consul(agent.access("agents"))
             await Registrar(client).apply(configuration(managed_service(token="webs"), DB), [WEB_PROXY])
             await client.aclose()
@@ -232,6 +276,7 @@ def test_what_the_token_may_register_but_not_read_is_not_registered_again_and_ag
         async with ScriptedAgent() as agent:
             agent.always("/v1/agent/service/register", Reply())
             agent.put("/v1/agent/services", {})
+            agent.put("/v1/agent/checks", {})
             client = connect_consul(agent.access())
             registrar = Registrar(client)
             await registrar.apply(configuration(WEB), [WEB_PROXY])
@@ -275,6 +320,7 @@ def test_what_is_already_gone_is_no_trouble_to_deregister() -> None:
         notes = Notes()
         async with ScriptedAgent() as agent:
             agent.put("/v1/agent/services", {})
+            agent.put("/v1/agent/checks", {})
             agent.always("/v1/agent/service/deregister/old", text(500, 'Unknown service {"old" {}}'))
             client = connect_consul(agent.access())
             await notes.registrar(client, remembered={"old"}).apply(configuration(), [])
@@ -289,6 +335,7 @@ def test_what_cannot_be_deregistered_yet_is_tried_again() -> None:
         notes = Notes()
         async with ScriptedAgent() as agent:
             agent.put("/v1/agent/services", {})
+            agent.put("/v1/agent/checks", {})
             path = "/v1/agent/service/deregister/old"
             agent.script(path, text(500, "No cluster leader"))
             agent.always(path, Reply())
