@@ -108,6 +108,11 @@ class ProxyContext:
     """What the backend's ``gather_facts`` found on this host."""
 
     @property
+    def is_managed(self) -> bool:
+        """Whether an agent started it, beside others on this host: defaults must not clash."""
+        return "CONNECT_PROXY_CONTROL_SOCKET" in self.environment
+
+    @property
     def service(self) -> str:
         """The service it stands for: its identity in the mesh."""
         return self.registration.destination_service_name

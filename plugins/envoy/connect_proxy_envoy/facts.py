@@ -24,6 +24,9 @@ from connect_proxy_envoy.xds_source import XdsSource, choose_xds_source
 
 log = logging.getLogger("connect_proxy.envoy")
 
+MANAGED_ADMIN_BIND: Final = "localhost:0"
+"""The default of Consul, localhost:19000, is for one Envoy on a host; an agent starts several."""
+
 DIAL_TIMEOUT_S: Final = 3.0
 NEWEST_V2: Final = "1.14.5"
 """What Consul 1.8.7 takes for granted."""
@@ -156,10 +159,13 @@ def _xds_of_gateway(context: ProxyContext, wanted: str) -> XdsSource:
 
 def _admin(context: ProxyContext) -> Address:
     """Where the admin API listens. A taken address is an error, unless an older Envoy hands it over."""
-    address = choose_admin_address(context.option("admin-bind"), pick_port=not context.bootstrap_only)
+    text = context.option("admin-bind")
+    if context.is_managed and context.options["admin-bind"].source is Source.DEFAULT:
+        text = MANAGED_ADMIN_BIND
+    address = choose_admin_address(text, pick_port=not context.bootstrap_only)
     if not context.bootstrap_only and not asks_for_hot_restart(context.passthrough):
         check_free(address)
-        if context.option("admin-bind").endswith(":0"):
+        if text.endswith(":0"):
             log.info("Envoy's admin API is on %s", address)
     return address
 

@@ -35,7 +35,7 @@ def run(settings: ResolvedSettings, access: AgentAccess) -> int:
     directory = DataDirectory(path=data_directory(settings, configuration))
     options = managed_options(settings, configuration, access=access, directory=directory, paths=paths)
     if settings.boolean("dry-run"):
-        for line in asyncio.run(_dry_run(options)):
+        for line in asyncio.run(_dry_run(options)) or ["nothing would change"]:
             sys.stdout.write(f"{line}\n")
         return 0
     directory.lock()
