@@ -50,10 +50,11 @@ def facts(
     admin: Address = ADMIN,
     program: EnvoyProgram | None = PROGRAM,
     v2: bool = False,
+    access_logs: tuple[dict[str, Any], ...] = (),
 ) -> HostFacts:
     """A host with Envoy 1.40; ``grpc=None`` for local xDS."""
     source = XdsSource(source="local" if grpc is None else "agent", reason="the test says so")
-    return HostFacts(xds=source, admin=admin, grpc=grpc, program=program, v2=v2)
+    return HostFacts(xds=source, admin=admin, grpc=grpc, program=program, v2=v2, access_logs=access_logs)
 
 
 def context(

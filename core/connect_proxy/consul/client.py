@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from connect_proxy.consul.access import AgentAccess
+from connect_proxy.errors import AgentUnreachableError
 from connect_proxy.mesh.certificates import Leaf, Roots
 from connect_proxy.mesh.endpoints import Endpoint
 from connect_proxy.mesh.intentions import Intention
 from connect_proxy.mesh.registration import Registration
 from connect_proxy.secret import NO_SECRET, Secret
 
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -98,6 +100,9 @@ class ConsulClient(Protocol):
     async def execute_query(self, name: str, *, datacenter: str = "") -> tuple[Endpoint, ...]:
         """``GET /v1/query/:name/execute?connect=true``: in Consul's order."""
 
+    async def config_entry(self, kind: str, name: str) -> Mapping[str, Any]:
+        """``GET /v1/config/:kind/:name``. Raises NotFoundError where there is none."""
+
     async def register_service(self, definition: Mapping[str, Any], *, token: Secret = NO_SECRET) -> None:
         """``PUT /v1/agent/service/register``. With *token*, if there is one, instead of the client's:
         the agent keeps it, and writes the service into the catalog with it."""
@@ -155,3 +160,29 @@ def connect_consul_plainly(access: AgentAccess) -> ConsulClient:
     from connect_proxy.consul.plain_transport import PlainTransport
 
     return HttpConsulClient(access, PlainTransport(access))
+
+
+def ask_at_once(access: AgentAccess, question: Callable[[ConsulClient], Coroutine[Any, Any, T]]) -> T:
+    """The answer to a read, for code that is not asynchronous. Raises what the call raises.
+
+    By the shortest way where that is plain HTTP; else in a thread with an event loop of its own.
+    """
+    from connect_proxy.consul.plain_transport import finished, is_plain
+
+    if is_plain(access):
+        try:
+            return finished(question(connect_consul_plainly(access)))
+        except AgentUnreachableError:
+            pass  # the other way meets it again, and tells it better
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
+    async def ask() -> T:
+        client = connect_consul(access)
+        try:
+            return await question(client)
+        finally:
+            await client.aclose()
+
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(lambda: asyncio.run(ask())).result()

@@ -156,6 +156,10 @@ class HttpConsulClient:
         )
         return wire.query_result(await self._value(request), endpoint=request.endpoint)
 
+    async def config_entry(self, kind: str, name: str) -> Mapping[str, Any]:
+        request = AgentRequest(path=path_of("config", kind, name), needs="service:read")
+        return wire.json_object(await self._value(request), endpoint=request.endpoint)
+
     async def register_service(self, definition: Mapping[str, Any], *, token: Secret = NO_SECRET) -> None:
         await self._ask(
             AgentRequest(

@@ -8,7 +8,8 @@ through :mod:`connect_proxy.consul.transport`, which knows what is wrong and say
 from __future__ import annotations
 
 import socket
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
 from connect_proxy.consul.access import AgentAccess
@@ -16,6 +17,8 @@ from connect_proxy.consul.headers import request_headers
 from connect_proxy.consul.request import AgentRequest, HttpAnswer
 from connect_proxy.errors import AgentUnreachableError
 from connect_proxy.secret import Secret
+
+T = TypeVar("T")
 
 TIMEOUT_S: Final = 3.0
 MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
@@ -26,6 +29,18 @@ def is_plain(access: AgentAccess) -> bool:
     """Whether nothing but plain HTTP is asked for: no TLS, no certificate files, no name to check."""
     tls = (access.ca_file, access.ca_path, access.client_cert, access.client_key, access.tls_server_name)
     return access.scheme in {"http", "unix"} and not any(tls)
+
+
+def finished(work: Coroutine[Any, Any, T]) -> T:
+    """What *work* returns: it asks by this transport alone, so nothing in it waits for an event loop."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    work.close()
+    message = "a plain look-up waited for an event loop"
+    raise AssertionError(message)
 
 
 class PlainTransport:

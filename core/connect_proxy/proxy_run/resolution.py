@@ -10,7 +10,7 @@ from typing import Any
 
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.client import ConsulClient, connect_consul, connect_consul_plainly
-from connect_proxy.consul.plain_transport import is_plain
+from connect_proxy.consul.plain_transport import finished, is_plain
 from connect_proxy.consul.sidecar_lookup import find_proxy
 from connect_proxy.errors import ConnectProxyError, PermissionDeniedError, UsageError
 from connect_proxy.mesh.immutable import frozen
@@ -30,18 +30,11 @@ def resolve_plainly(request: RunRequest) -> ProxyContext | None:
     """
     if not request.bootstrap or request.wait_s > 0 or not is_plain(request.access):
         return None
-    work = resolve(request, connect=connect_consul_plainly)
     try:
-        work.send(None)
-    except StopIteration as done:
-        context: ProxyContext = done.value
-        return context
+        return finished(resolve(request, connect=connect_consul_plainly))
     except ConnectProxyError as exc:
         log.debug("going the long way: %s", exc)
         return None
-    work.close()
-    message = "a plain look-up waited for an event loop"
-    raise AssertionError(message)
 
 
 async def resolve(

@@ -50,7 +50,7 @@ def _document_v2(context: ProxyContext, facts: HostFacts, knobs: Knobs) -> dict[
 
 def _document(context: ProxyContext, facts: HostFacts, knobs: Knobs) -> dict[str, Any]:
     document: dict[str, Any] = {
-        "admin": _admin(context, facts.admin),
+        "admin": _admin(context, facts),
         "node": _node(context),
         "layered_runtime": {
             "layers": [{"name": "base", "static_layer": {"re2.max_program_size.error_level": 1048576}}]
@@ -68,7 +68,7 @@ def _document(context: ProxyContext, facts: HostFacts, knobs: Knobs) -> dict[str
     return document
 
 
-def _admin(context: ProxyContext, admin: Address) -> dict[str, Any]:
+def _admin(context: ProxyContext, facts: HostFacts) -> dict[str, Any]:
     access_log = {
         "name": "envoy.access_loggers.file",
         "typed_config": {
@@ -76,7 +76,7 @@ def _admin(context: ProxyContext, admin: Address) -> dict[str, Any]:
             "path": context.option("admin-access-log-path"),
         },
     }
-    return {"access_log": [access_log], "address": admin.to_envoy()}
+    return {"access_log": list(facts.access_logs) or [access_log], "address": facts.admin.to_envoy()}
 
 
 def _node(context: ProxyContext) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from connect_proxy.errors import ConfigurationError, MissingProgramError, UsageError
 from connect_proxy.mesh.registration import CONNECT_PROXY
 from connect_proxy.plugin_api import ProxyContext, Source
+from connect_proxy_envoy.access_log import read_access_logs
 from connect_proxy_envoy.address import Address, PipeAddress, SocketAddress, resolved
 from connect_proxy_envoy.admin_address import check_free, choose_admin_address
 from connect_proxy_envoy.agent_self import V3_ONLY, AgentXds, read_agent_xds
@@ -57,6 +58,8 @@ class HostFacts:
     """The bootstrap is for an agent and an Envoy of before v3."""
     newest_supported: str = NEWEST_V2
     """The newest Envoy that the agent lists."""
+    access_logs: tuple[dict[str, Any], ...] = ()
+    """``admin.access_log`` as ``proxy-defaults`` sets it; empty: not set."""
 
     def as_mapping(self) -> Mapping[str, Any]:
         """For ``ProxyContext.facts``."""
@@ -83,17 +86,26 @@ def gather(context: ProxyContext) -> HostFacts:
     grpc = None if xds.is_local else _grpc(context, agent)
     if grpc is not None and program is not None:
         _dial(grpc.address)
+    v2 = grpc is not None and _is_v2(context, agent, program)
     facts = HostFacts(
         xds=xds,
         admin=admin,
         grpc=grpc,
         program=program,
-        v2=grpc is not None and _is_v2(context, agent, program),
+        v2=v2,
+        access_logs=() if v2 else _access_logs(context, agent),
         newest_supported=str(agent.newest_envoy) if agent and agent.newest_envoy else NEWEST_V2,
     )
     if context.option("enable-config-gen-logging"):
         _tell(context, facts)
     return facts
+
+
+def _access_logs(context: ProxyContext, agent: AgentXds | None) -> tuple[dict[str, Any], ...]:
+    found = read_access_logs(context.agent, agent)
+    if found and context.options["admin-access-log-path"].source is not Source.DEFAULT:
+        log.warning("-admin-access-log-path is not used: proxy-defaults sets the access log")
+    return found
 
 
 def _tell(context: ProxyContext, facts: HostFacts) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,35 @@ NEW = {"Config": {"Version": "1.22.0"}, "xDS": {"Ports": {"Plaintext": 8502}}}
 OFF = {"Config": {"Version": "1.22.0"}, "DebugConfig": {"GRPCPort": -1}}
 
 
+class _ConfigEntries(BaseHTTPRequestHandler):
+    """The agent's answer to the one question that is asked here: there is no such config entry."""
+
+    entry: dict[str, Any] | None = None
+
+    def do_GET(self) -> None:
+        self.send_response(404 if self.entry is None else 200)
+        self.end_headers()
+        if self.path == "/v1/config/proxy-defaults/global" and self.entry is not None:
+            self.wfile.write(json.dumps(self.entry).encode())
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet."""
+
+
+AGENT: dict[str, AgentAccess] = {}
+
+
+@pytest.fixture(autouse=True)
+def agent() -> Iterator[None]:
+    with HTTPServer(("127.0.0.1", 0), _ConfigEntries) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        AGENT["access"] = AgentAccess(port=server.server_address[1])
+        yield
+        server.shutdown()
+        thread.join()
+
+
 @pytest.fixture
 def envoy(tmp_path: Path) -> Path:
     """A program that answers ``--version`` as Envoy does."""
@@ -50,6 +82,7 @@ def listener() -> Iterator[socket.socket]:
 def _context(envoy: Path, agent_self: dict[str, Any] | None = OLD, **fields: Any) -> ProxyContext:
     given = {"admin_bind": "127.0.0.1:0", **fields.pop("given", {})}
     environment = {"PATH": str(envoy.parent)}
+    fields.setdefault("agent", AGENT["access"])
     return context(given=given, environment=environment, agent_self=agent_self, **fields)
 
 
@@ -257,3 +290,20 @@ def test_a_ca_file_that_is_none_is_an_error_that_names_it(
         path.write_text(content, encoding="latin-1")
     with pytest.raises(ConfigurationError, match=r"ca\.pem.*grpc-ca-file"):
         _tls_facts(envoy, grpc_ca_file=str(path))
+
+
+def test_the_access_log_of_proxy_defaults_wins_over_the_flag_which_is_said(
+    envoy: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_ConfigEntries, "entry", {"AccessLogs": {"Enabled": True, "Type": "stderr"}})
+    given = {"admin_access_log_path": "/var/log/admin.log"}
+    facts = gather(_context(envoy, NEW, given=given, bootstrap_only=True))
+    assert facts.access_logs[0]["typedConfig"]["@type"].endswith("StderrAccessLog")
+    assert "-admin-access-log-path is not used" in caplog.text
+
+
+def test_a_consul_that_knows_no_access_logs_is_not_asked(
+    envoy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_ConfigEntries, "entry", {"AccessLogs": {"Enabled": True}})
+    assert gather(_context(envoy)).access_logs == ()
