@@ -18,6 +18,8 @@ from connect_proxy.mesh.registration import SERVICE, Upstream
 EXEC_MODE: Final = "daemon"
 """The only way in which Consul 1.2 started proxies, and so do we."""
 HASH_LENGTH: Final = 16
+EVERYWHERE: Final = "0.0.0.0"  # noqa: S104 - told, not listened on
+"""Consul's own ``bind_addr`` where the files give none: daemons of its time count on an address."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +37,7 @@ class PublishedProxy:
 def proxy_view(published: PublishedProxy, *, bind_address: str = "") -> dict[str, Any]:
     """The answer's body. *bind_address*: the agent's own, for a proxy that names none."""
     proxy = published.proxy
-    config = filled_config(proxy, port=published.port, bind_address=bind_address)
+    config = filled_config(proxy, port=published.port, bind_address=bind_address or EVERYWHERE)
     if proxy.upstreams and "upstreams" not in config:
         # Where Consul 1.2 had them: its daemons look nowhere else.
         config["upstreams"] = [_upstream_config(upstream) for upstream in proxy.upstreams]

@@ -25,6 +25,11 @@ def test_the_configs_own_words_are_shown_as_they_are() -> None:
     assert {name: config[name] for name in written} == written
 
 
+@pytest.mark.parametrize(("agents", "shown"), [("10.0.0.1", "10.0.0.1"), ("", "0.0.0.0")])
+def test_an_address_is_always_shown(agents: str, shown: str) -> None:
+    assert proxy_view(published(managed_proxy()), bind_address=agents)["Config"]["bind_address"] == shown
+
+
 def test_upstreams_stand_where_consul_1_2_had_them_too() -> None:
     assert proxy_view(published(managed_proxy(upstreams=(NEAR,))))["Config"]["upstreams"] == [
         {
