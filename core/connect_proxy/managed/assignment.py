@@ -56,11 +56,6 @@ def with_new_token(assignment: Assignment) -> Assignment:
     return dataclasses.replace(assignment, access=access)
 
 
-def token_hash(token: Secret) -> str:
-    """What may stand on disk of a token: SHA-256, hexadecimal; empty for no token."""
-    return hashlib.sha256(token.reveal().encode()).hexdigest() if token else ""
-
-
 INHERITED = (
     "PATH",
     "HOME",

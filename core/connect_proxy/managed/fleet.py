@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 
 from connect_proxy.errors import ConnectProxyError, UnknownProxyError
-from connect_proxy.managed.assignment import Assignment, token_hash
+from connect_proxy.managed.assignment import Assignment, with_new_token
 from connect_proxy.managed.difference import Difference, difference
 from connect_proxy.managed.ending import STOP_TIMEOUT_S, end_process
+from connect_proxy.managed.labelled_output import labelled_pipe
 from connect_proxy.managed.launching import start
 from connect_proxy.managed.log_files import LogFiles
 from connect_proxy.managed.member import Member
 from connect_proxy.managed.state_file import DataDirectory, ProxyRecord, Records
+from connect_proxy.managed.tokens import token_hash
 from connect_proxy.plugin_api import Supervision
 from connect_proxy.supervisor.adopted import AdoptedProcess, adopt
 from connect_proxy.supervisor.identity import executable_of, identity_of
@@ -190,18 +193,28 @@ class Fleet:
                 adopted.close()
 
     def _start(self, member: Member) -> Process:
-        logs = (
-            LogFiles(folder=self._directory.logs_path, proxy_id=member.record.id)
-            if self._directory
-            else None
-        )
-        return start(
-            member.assignment,
-            logs,
-            door=self._directory.door_path(member.record.id) if self._directory else None,
-            before_exec=lambda pid: self._write_down(member, pid),
-            dies_with_us=self._directory is None,
-        )
+        if member.assignment.mints_token:
+            member.assignment = with_new_token(member.assignment)
+        outputs = self._outputs(member.record.id)
+        try:
+            return start(
+                member.assignment,
+                outputs,
+                door=self._directory.door_path(member.record.id) if self._directory else None,
+                before_exec=lambda pid: self._write_down(member, pid),
+                dies_with_us=self._directory is None,
+            )
+        finally:
+            for descriptor in set(outputs):
+                os.close(descriptor)
+
+    def _outputs(self, proxy_id: str) -> tuple[int, int]:
+        """Where its output goes: to its own log files, or labelled to our standard error."""
+        if self._directory is None:
+            pipe = labelled_pipe(proxy_id)
+            return pipe, pipe
+        logs = LogFiles(folder=self._directory.logs_path, proxy_id=proxy_id)
+        return logs.open("stdout"), logs.open("stderr")
 
     def _write_down(self, member: Member, pid: int) -> None:
         """On disk before the program runs: no proxy that the next agent does not know."""

@@ -5,16 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from connect_proxy.backends import load_backend
-from connect_proxy.consul.access import AgentAccess
 from connect_proxy.errors import BackendLoadError
 from connect_proxy.managed.assignment import Assignment
-from connect_proxy.managed.log_files import LogFiles
 from connect_proxy.mesh.registration import Registration
 from connect_proxy.plugin_api import ExecLaunch, ProxyContext
 from connect_proxy.supervisor.process import ChildProcess, Spawning, spawn
@@ -99,36 +97,23 @@ def registration_of(assignment: Assignment) -> Registration:
 
 def start(
     assignment: Assignment,
-    logs: LogFiles | None,
+    outputs: tuple[int, int],
     *,
     door: Path | None = None,
     before_exec: Callable[[int], None] | None,
     dies_with_us: bool,
 ) -> ChildProcess:
-    """Start it, its output into its log files (or ours, without a data directory)."""
+    """Start it with *outputs* as its standard output and error."""
     launch = launch_of(assignment, door)
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    opened = [logs.open(stream) for stream in ("stdout", "stderr")] if logs else []
     how = Spawning(
         dies_with_us=dies_with_us,
         stdin=null,
-        stdout=opened[0] if opened else 2,  # our own stdout is for data
-        stderr=opened[1] if opened else 2,
+        stdout=outputs[0],
+        stderr=outputs[1],
         before_exec=before_exec,
     )
     try:
         return spawn(launch.argv, launch.env, launch.documents, how)
     finally:
-        for descriptor in (null, *opened):
-            os.close(descriptor)
-
-
-def consul_access(behind: AgentAccess, own_api: AgentAccess, assignment_has_command: bool) -> AgentAccess:
-    """Custom daemons speak to the agent's API, which knows their tokens; others to Consul itself,
-
-    so that the agent's death costs them nothing.
-    """
-    return own_api if assignment_has_command else behind
-
-
-Environment = Mapping[str, str]
+        os.close(null)

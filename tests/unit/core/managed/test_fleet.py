@@ -17,6 +17,7 @@ from connect_proxy.managed.configuration import ManagedProxy, Origin
 from connect_proxy.managed.fleet import Fleet
 from connect_proxy.managed.member import status_rows
 from connect_proxy.managed.state_file import DataDirectory
+from connect_proxy.managed.tokens import token_hash
 from connect_proxy.secret import Secret
 from connect_proxy.supervisor.identity import ProcessIdentity, identity_of
 from support.processes import wait_until
@@ -298,3 +299,24 @@ def test_another_log_level_or_shell_restarts_nothing() -> None:
     chatty = assignment("web", log_level="DEBUG", environment={"PATH": "/elsewhere"})
     assert quiet.fingerprint == chatty.fingerprint
     assert quiet.fingerprint != assignment("web", port=1).fingerprint
+
+
+def test_a_token_that_only_the_agent_knows_is_minted_anew_at_each_start(directory: DataDirectory) -> None:
+    command = ("sh", "-c", "echo $CONNECT_PROXY_TOKEN; exec sleep 600")
+    told: list[str] = []
+
+    async def life() -> list[str]:
+        fleet = Fleet(directory, on_token=lambda: told.append(""))
+        await fleet.apply([assignment("web", *command, mints_token=True)])
+        stdout = directory.logs_path / "web-proxy-stdout.log"
+        await until(lambda: stdout.exists() and stdout.read_text().count("\n") == 1)
+        os.kill(pid_of(fleet, "web-proxy"), signal.SIGKILL)
+        await until(lambda: stdout.read_text().count("\n") == 2)
+        known = fleet.members["web-proxy"].record.token_hash
+        await fleet.stop_all()
+        return [*stdout.read_text().split(), known]
+
+    first, second, known = asyncio.run(life())
+    assert len({TOKEN, first, second}) == 3
+    assert known == token_hash(Secret(second))
+    assert len(told) == 2
