@@ -229,6 +229,35 @@ def test_without_an_agent_stop_works_from_the_state_file(host: ManagedHost, echo
     assert not echoes(port)
 
 
+def test_while_consul_is_away_what_runs_is_found_again_and_the_rest_starts_when_it_is_back(
+    tmp_path: Path, echo: TcpServer
+) -> None:
+    with (
+        RealConsul(folder=tmp_path / "consul", durable=True) as consul,
+        ManagedHost(consul=consul, folder=tmp_path / "host") as host,
+    ):
+        port = web_and_redis(host, echo)
+        agent = host.start()
+        wait_for_traffic(port)
+        before = host.pids()
+        agent.end()
+        consul.stop()
+        host.service("jobs", free_port(), {"proxy": {}})
+        host.start()
+        assert {row["id"]: row["state"] for row in host.status()} == {
+            "jobs-proxy": "refused",
+            "redis-proxy": "running",
+            "web-proxy": "running",
+        }
+        assert "cannot be reached" in host.row("jobs-proxy")["last_error"]
+        assert {**before, "jobs-proxy": None} == host.pids()
+        assert echoes(port)
+        consul.restart()
+        wait_until(lambda: host.row("jobs-proxy")["state"] == "running", "the new proxy", deadline_s=60)
+        wait_until(lambda: "jobs-proxy" in host.registered(), "its registration", deadline_s=60)
+        assert {**host.pids(), "jobs-proxy": None} == {**before, "jobs-proxy": None}
+
+
 # ---------------------------------------------------------------- what operators do
 
 

@@ -30,6 +30,7 @@ from connect_proxy.supervisor.notify import ServiceManager
 log = logging.getLogger("connect_proxy.managed")
 
 ROTATION_PERIOD_S = 60.0
+SETTLE_PERIOD_S = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +116,7 @@ class ManagedAgent:
             self._keep(self._rotate_logs())
         await self._apply(self._configuration)
         self._keep(self._registrar.keep())
+        self._keep(self._settle())
 
     async def _stop(self) -> None:
         for task in self._tasks:
@@ -206,6 +208,13 @@ class ManagedAgent:
             self._directory.write_registered(ids)
 
     # ------------------------------------------------------------ housekeeping
+
+    async def _settle(self) -> None:
+        """Start what could not be started while Consul was away."""
+        while True:
+            await asyncio.sleep(SETTLE_PERIOD_S)
+            if self._assigner.unsettled:
+                await self._apply(self._configuration)
 
     async def _rotate_logs(self) -> None:
         assert self._directory is not None

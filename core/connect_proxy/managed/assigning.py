@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.client import ConsulClient
-from connect_proxy.errors import ConsulError, ProxyTokenRefusedError
+from connect_proxy.errors import ConsulError, RefusedError
 from connect_proxy.managed.api import PublishedProxy
 from connect_proxy.managed.assignment import Assignment, inherited
 from connect_proxy.managed.configuration import AgentConfiguration, ManagedProxy
@@ -20,7 +20,8 @@ from connect_proxy.managed.registrar import PlacedProxy, Registrar, sidecar_port
 from connect_proxy.managed.state_file import ProxyRecord
 from connect_proxy.managed.tokens import ProxyTokens
 from connect_proxy.managed.wanted import wanted_proxies
-from connect_proxy.secret import Secret
+from connect_proxy.secret import NO_SECRET, Secret
+from connect_proxy.supervisor.identity import lives
 
 if TYPE_CHECKING:
     from connect_proxy.managed.agent import ManagedAgentOptions
@@ -47,6 +48,8 @@ class Assigner:
         """How custom daemons reach the agent's own API."""
         self.withdrawn: set[str] = set()
         """Services that were deregistered on the agent's API: not wanted until the next reload."""
+        self.unsettled: set[str] = set()
+        """Proxies whose token could not be asked for, since Consul was away: to be assigned again."""
 
     async def assign(self, configuration: AgentConfiguration, *, dry_run: bool = False) -> list[Assignment]:
         """What is wanted, with everything that running needs. *dry_run*: without tokens, so that none is
@@ -118,7 +121,8 @@ class Assigner:
 
     async def _with_its_token(self, assignment: Assignment) -> Assignment:
         member = self._fleet.members.get(assignment.proxy.id)
-        if member is not None and not member.assignment.refused:
+        settled = assignment.proxy.id not in self.unsettled
+        if member is not None and settled and not member.assignment.refused:
             # It has its token already: what runs is not given another one.
             known = member.assignment
             token = known.access.token
@@ -131,8 +135,17 @@ class Assigner:
             token = await self._tokens.obtain(
                 assignment.proxy, accessor=record.token_accessor if record else ""
             )
-        except (ProxyTokenRefusedError, ConsulError) as exc:
+        except RefusedError as exc:
+            self.unsettled.discard(assignment.proxy.id)
             return dataclasses.replace(assignment, refused=str(exc))
+        except ConsulError as exc:
+            self.unsettled.add(assignment.proxy.id)
+            if record is not None and record.process is not None and lives(record.process):
+                # It has its token and runs on: Consul's absence is no reason to let go of it.
+                log.warning("%s: its token is asked for later: %s", record.id, exc)
+                return _with(assignment, NO_SECRET, record.token_accessor, mints=False)
+            return dataclasses.replace(assignment, refused=str(exc))
+        self.unsettled.discard(assignment.proxy.id)
         return _with(assignment, token.secret, token.accessor, token.is_local)
 
 
