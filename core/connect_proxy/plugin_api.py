@@ -102,6 +102,8 @@ class ProxyContext:
     asks for it, and removed at the end. Short enough for a unix socket's 108 bytes."""
     described: DescribedRegistration | None = None
     """Set where the command line described the proxy: then Consul need not know it."""
+    inherited: Mapping[str, int] = EMPTY
+    """Descriptors that ``Supervision.listeners`` of the process before this one named."""
     bootstrap_only: bool = False
     """The rendered config is only printed: nothing will be started on this machine."""
     facts: Mapping[str, Any] = EMPTY
@@ -291,6 +293,10 @@ class Supervision:
     """Apply changed configuration in place. None: only a restart does."""
     reopen_logs: Callable[[], Awaitable[None]] | None = None
     set_log_level: Callable[[str], Awaitable[None]] | None = None
+    listeners: Callable[[], Mapping[str, int]] | None = None
+    """For a proxy inside connect-proxy: the descriptors that a new process takes over on SIGUSR2."""
+    hand_over: Callable[[float], Awaitable[None]] | None = None
+    """A new process has all ``listeners``: let go of them; connections may finish for so many seconds."""
     status: Callable[[], Awaitable[Mapping[str, Any]]] | None = None
     """A JSON-able picture for the state dump."""
     permanent_exit_codes: frozenset[int] = frozenset()

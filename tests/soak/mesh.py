@@ -60,6 +60,7 @@ class Mesh:
     api: Side
     port: int
     """Where the calls go in: api's upstream ``web``."""
+    application_port: int
 
     @property
     def sides(self) -> tuple[Side, Side]:
@@ -86,6 +87,10 @@ class Mesh:
     def change_upstreams(self, *, more: bool) -> None:
         """Another upstream comes or goes; the one that is called stays."""
         _register_api(self.agent, self.port, self.api.status_port, more=more)
+
+    def move_application(self, port: int) -> None:
+        """The application is on another port from now on; where it was is :attr:`application_port`."""
+        _register_web(self.agent, port, self.web.status_port)
 
     def rotate(self) -> None:
         """A new root; every leaf is issued anew."""
@@ -128,7 +133,7 @@ async def running(folder: Path, application_port: int) -> AsyncIterator[Mesh]:
             sides.append(Side(name=name, program=program, status_port=status_port))
         for side in sides:
             await asyncio.to_thread(wait_ready, side.program, "builtin")
-        yield Mesh(agent=agent, web=sides[0], api=sides[1], port=port)
+        yield Mesh(agent=agent, web=sides[0], api=sides[1], port=port, application_port=application_port)
 
 
 def passes(port: int) -> bool:

@@ -1,6 +1,6 @@
 """Churn of connections, instances, intentions and certificates together; then: nothing lost, nothing left.
 
-    python tests/soak/run.py [--seconds 300] [--callers 8]
+    python tests/soak/run.py [--seconds 300] [--callers 8] [--dead-calls 100000]
 
 Every stream is compared by hash or byte by byte, half-closed ones too. At the end both sidecars hold as
 many descriptors and threads as before and not much more memory, and say that no connection is open.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import socket
 import sys
 import tempfile
 import time
@@ -29,6 +30,8 @@ from soak.mesh import Mesh, Side, passes, running  # noqa: E402
 from soak.streams import Tally, Weather, keep_calling  # noqa: E402
 
 DEFAULT_SECONDS: Final = 300.0
+DEFAULT_DEAD_CALLS: Final = 100_000
+DEAD_CALLS_DEADLINE_S: Final = 600.0
 WARM_UP_SHARE: Final = 0.3
 """Of the time: pools, caches and allocator arenas fill; what grows after that is a leak."""
 SETTLE_S: Final = 30.0
@@ -52,7 +55,12 @@ class Findings:
 
 
 async def soak(
-    folder: Path, *, seconds: float, callers: int, say: Callable[[str], None] = print
+    folder: Path,
+    *,
+    seconds: float,
+    callers: int,
+    dead_calls: int = 0,
+    say: Callable[[str], None] = print,
 ) -> list[str]:
     """Run it; what was wrong."""
     findings, tally, weather = Findings(), Tally(), Weather()
@@ -62,6 +70,8 @@ async def soak(
         rounds = await _churn(mesh, weather, tally, seconds=share, callers=callers, seed=1)
         before = await _at_rest(mesh, findings)
         rounds += await _churn(mesh, weather, tally, seconds=seconds - share, callers=callers, seed=1000)
+        if dead_calls:
+            await _call_the_dead(mesh, dead_calls, callers, findings, say)
         after = await _at_rest(mesh, findings)
         for side in mesh.sides:
             _compare(side, before[side.name], after[side.name], findings)
@@ -119,6 +129,45 @@ async def _change(mesh: Mesh, weather: Weather, chance: random.Random, round_: i
     await asyncio.sleep(TURN_S)
 
 
+async def _call_the_dead(
+    mesh: Mesh, calls: int, callers: int, findings: Findings, say: Callable[[str], None]
+) -> None:
+    """The application is away: each call costs two handshakes and a refusal, and leaves nothing."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))  # and not listening: whoever connects is refused
+        await asyncio.to_thread(mesh.move_application, reserved.getsockname()[1])
+        await _until(lambda: not passes(mesh.port), "the application is away")
+        left = iter(range(calls))
+        made = [0] * callers
+        end = time.monotonic() + DEAD_CALLS_DEADLINE_S
+
+        async def keep_trying(number: int) -> None:
+            for _ in left:
+                if time.monotonic() > end:
+                    return
+                if await _answered(mesh.port):
+                    findings.faults.append("a dead application answered")
+                made[number] += 1
+
+        await asyncio.gather(*(keep_trying(number) for number in range(callers)))
+        await asyncio.to_thread(mesh.move_application, mesh.application_port)
+    await _until(lambda: passes(mesh.port), "the application is back")
+    say(f"{sum(made)} of {calls} calls to a dead application were refused")
+    findings.expect(sum(made) > 0, "no call to a dead application was made")
+
+
+async def _answered(port: int) -> bool:
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            writer.write(application.ECHO)
+            return bool(await reader.read(1))
+        finally:
+            writer.transport.abort()
+    except ConnectionError:
+        return False
+
+
 async def _until(condition: Callable[[], bool], what: str) -> None:
     async with asyncio.timeout(SETTLE_S):
         while not await asyncio.to_thread(condition):  # noqa: ASYNC110 - programs, not events
@@ -170,9 +219,14 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=DEFAULT_SECONDS, help="how long (300)")
     parser.add_argument("--callers", type=int, default=8, help="how many call at once (8)")
+    parser.add_argument(
+        "--dead-calls", type=int, default=DEFAULT_DEAD_CALLS, help="calls to a dead application (100000)"
+    )
     given = parser.parse_args(words)
     with tempfile.TemporaryDirectory(prefix="connect-proxy-soak-") as folder:
-        faults = asyncio.run(soak(Path(folder), seconds=given.seconds, callers=given.callers))
+        faults = asyncio.run(
+            soak(Path(folder), seconds=given.seconds, callers=given.callers, dead_calls=given.dead_calls)
+        )
     for fault in faults:
         print(f"FAULT: {fault}", file=sys.stderr)
     return 1 if faults else 0

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import subprocess
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
@@ -25,9 +26,11 @@ from connect_proxy.plugin_api import (
 )
 from connect_proxy.proxy_run.child import supervised_child
 from connect_proxy.proxy_run.control_door import certificate_expiry, control_door, tell_level
+from connect_proxy.proxy_run.inheritance import announce, inheritance
 from connect_proxy.proxy_run.readiness_notice import probe_public_listener
 from connect_proxy.proxy_run.runtime_directory import made
 from connect_proxy.proxy_run.self_registration import SelfRegistration
+from connect_proxy.proxy_run.succession import leave, obstacle, start_successor
 from connect_proxy.snapshot.watcher import SnapshotWatcher
 from connect_proxy.supervisor.notify import service_manager
 from connect_proxy.supervisor.states import State
@@ -59,6 +62,8 @@ class Foreground:
         self._manager = service_manager(context.environment, pid=os.getpid())
         self._stops_asked = 0
         self._last_signal = 0
+        self._succession: asyncio.Task[None] | None = None
+        self._successor: subprocess.Popen[bytes] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._main: asyncio.Task[int] | None = None
         self._supervisor: Supervisor | None = None
@@ -66,6 +71,7 @@ class Foreground:
         self._watcher: SnapshotWatcher | None = None
         self._companion: Companion | None = None
         self._own: SelfRegistration | None = None
+        self._keeping: asyncio.Task[None] | None = None
 
     async def run(self) -> int:
         """Serve until it ends or is stopped; the exit code."""
@@ -88,7 +94,7 @@ class Foreground:
                 self._handle_signals()
                 if described is not None and described.definition is not None:
                     self._own = SelfRegistration(client, described.definition, is_ready=self._is_ready)
-                    self._keep(self._own.keep())
+                    self._keeping = self._keep(self._own.keep())
                 if self._manager.watchdog_interval_s:
                     self._keep(self._show_life(self._manager.watchdog_interval_s))
                 await asyncio.wait({self._main, watching}, return_when=asyncio.FIRST_COMPLETED)
@@ -155,6 +161,7 @@ class Foreground:
         if state is State.RUNNING:
             log.info("ready")
             self._manager.ready("serving")
+            announce(inheritance(self._context.environment))
 
     async def _is_ready(self) -> bool:
         supervision = self._current_supervision()
@@ -180,6 +187,7 @@ class Foreground:
             loop.add_signal_handler(number, self._asked_to_stop, number)
         loop.add_signal_handler(signal.SIGHUP, self._asked_to_reload)
         loop.add_signal_handler(signal.SIGUSR1, self._asked_for_dump)
+        loop.add_signal_handler(signal.SIGUSR2, self._asked_to_hand_over)
 
     def _asked_to_stop(self, number: int) -> None:
         self._stops_asked += 1
@@ -187,6 +195,8 @@ class Foreground:
         now = self._stops_asked > 1
         log.info("%s: %s", signal.Signals(number).name, "stopping at once" if now else "draining")
         self._manager.stopping("stopping" if now else "draining")
+        if self._succession is not None:
+            self._succession.cancel()
         if self._supervisor is not None:
             self._supervisor.stop(now=now)
         elif now or self._supervision is None:
@@ -194,6 +204,28 @@ class Foreground:
                 self._main.cancel()
         else:
             self._keep(self._drain_own(self._supervision))
+
+    def _asked_to_hand_over(self) -> None:
+        busy = self._stops_asked > 0 or (self._succession is not None and not self._succession.done())
+        why_not = obstacle(self._supervision, self._context.environment, busy=busy)
+        if self._supervision is None or why_not:
+            log.warning("SIGUSR2: %s", why_not)
+            return
+        log.info("SIGUSR2: starting a new process that takes over")
+        self._succession = self._keep(self._hand_over(self._supervision))
+
+    async def _hand_over(self, supervision: Supervision) -> None:
+        """Both serve until the new one is ready; then this one drains. Without it, go on."""
+        self._successor = await start_successor(supervision)
+        if self._successor is None:
+            log.error("SIGUSR2: going on as before")
+            return
+        log.info("process %d has taken over: draining", self._successor.pid)
+        self._manager.main_pid(self._successor.pid)
+        if self._keeping is not None:  # the registration is the new process's from now on
+            self._keeping.cancel()
+        self._own = None
+        await leave(supervision)
 
     async def _drain_own(self, supervision: Supervision) -> None:
         """Drain the proxy inside this process; its run() returns when nothing is left."""
@@ -254,10 +286,11 @@ class Foreground:
 
     # ------------------------------------------------------------ housekeeping
 
-    def _keep(self, work: Any) -> None:
+    def _keep(self, work: Any) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._settled)
+        return task
 
     def _settled(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -16,6 +16,7 @@ from connect_proxy.errors import ConnectProxyError, PermissionDeniedError, Usage
 from connect_proxy.mesh.immutable import frozen
 from connect_proxy.mesh.registration import CONNECT_PROXY, Registration
 from connect_proxy.plugin_api import DescribedRegistration, ProxyContext
+from connect_proxy.proxy_run.inheritance import inheritance
 from connect_proxy.proxy_run.request import RunRequest
 from connect_proxy.proxy_run.runtime_directory import runtime_directory
 
@@ -111,6 +112,7 @@ def _context(
         environment=request.environment,
         runtime_dir=runtime_directory(request.environment),
         bootstrap_only=request.bootstrap,
+        inherited=inheritance(request.environment).listeners,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from connect_proxy_builtin import messages
 from connect_proxy_builtin.access_log import AccessLog
+from connect_proxy_builtin.inheritance import Inherited
 from connect_proxy_builtin.listeners import PUBLIC, Listeners, wanted_listeners
 from connect_proxy_builtin.log_lines import ThinnedLog
 from connect_proxy_builtin.mailbox import Mailbox
@@ -35,6 +36,7 @@ class DataPlane:
         workers: int,
         asked: Callable[[messages.AuthorizeSource], None],
         failed: Callable[[str], None],
+        inherited: Inherited | None = None,
     ) -> None:
         """*asked*: a worker wants a decision. *failed*: a worker is over and should not be."""
         self._asked, self._failed = asked, failed
@@ -50,12 +52,12 @@ class DataPlane:
         """Set once no connection is left, after :meth:`drain`."""
         self._policy: PlanePolicy | None = None
         self._generation = 0
-        self._draining = False
+        self._draining = self._left = False
         self._workers = [
             Worker(number, functools.partial(self._tell, number), shared=workers > 1)
             for number in range(workers)
         ]
-        self.listeners = Listeners([worker.post for worker in self._workers])
+        self.listeners = Listeners([worker.post for worker in self._workers], inherited=inherited)
 
     def _tell(self, number: int, news: News) -> None:
         """Called in the worker's thread."""
@@ -100,6 +102,8 @@ class DataPlane:
         wanted = wanted_listeners(policy)
         if self._draining:
             wanted.pop(PUBLIC, None)
+        if self._left:
+            wanted = {}
         failed = self.listeners.apply(wanted)
         for upstream_id in old:
             self.post(messages.DropUpstream(upstream_id=upstream_id))
@@ -119,6 +123,12 @@ class DataPlane:
         """No more callers; upstream listeners go on. ``drained`` is set at the first moment of calm."""
         self._draining = True
         self.listeners.drop(PUBLIC)
+        self.post(messages.Drain())
+
+    def leave(self) -> None:
+        """Another process accepts everywhere. ``drained`` as after :meth:`drain`."""
+        self._left = True
+        self.listeners.leave_all()
         self.post(messages.Drain())
 
     async def stop(self) -> None:

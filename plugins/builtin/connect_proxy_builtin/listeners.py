@@ -11,6 +11,7 @@ from pathlib import Path
 
 from connect_proxy.errors import ConfigurationError, PortInUseError
 from connect_proxy_builtin.binding import listen
+from connect_proxy_builtin.inheritance import Inherited
 from connect_proxy_builtin.messages import CloseListener, OpenListener, Order
 from connect_proxy_builtin.policy import ConnectionLimits, PlanePolicy, SocketAddress
 
@@ -32,6 +33,11 @@ class Wanted:
     def what(self) -> str:
         """For messages."""
         return f"upstream {self.name!r}" if self.name else "public listener"
+
+    @property
+    def inheritable_as(self) -> str:
+        """What it is called between a process and its successor: the same listener, on the same address."""
+        return f"{self.name} {self.address}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,8 +64,11 @@ def wanted_listeners(policy: PlanePolicy) -> dict[str, Wanted]:
 class Listeners:
     """Opens and closes; every worker accepts on all of them."""
 
-    def __init__(self, workers: Sequence[Callable[[Order], None]]) -> None:
-        """*workers*: how each worker is told."""
+    def __init__(
+        self, workers: Sequence[Callable[[Order], None]], *, inherited: Inherited | None = None
+    ) -> None:
+        """*workers*: how each worker is told. *inherited*: what need not be opened anew."""
+        self._inherited = inherited or Inherited({})
         self._workers = tuple(workers)
         self._wanted: dict[str, Wanted] = {}
         self._open: dict[str, Open] = {}
@@ -89,6 +98,7 @@ class Listeners:
             self.close(name)
         failed = self.retry()
         self._started = True
+        self._inherited.close_rest()  # nobody would ever answer who connects there
         return failed
 
     def retry(self) -> dict[str, ConfigurationError | PortInUseError]:
@@ -118,7 +128,9 @@ class Listeners:
 
     def _try(self, wanted: Wanted) -> PortInUseError | ConfigurationError | None:
         try:
-            sock = listen(wanted.address, wanted.limits, what=wanted.what)
+            sock = self._inherited.take(wanted.inheritable_as) or listen(
+                wanted.address, wanted.limits, what=wanted.what
+            )
         except (PortInUseError, ConfigurationError) as exc:
             return exc
         self.close(wanted.name)
@@ -155,6 +167,20 @@ class Listeners:
         path = opened.wanted.address.path
         if path and self._wanted.get(name, opened.wanted).address.path != path:
             Path(path).unlink(missing_ok=True)
+
+    def inheritable(self) -> dict[str, int]:
+        """Descriptors for a successor."""
+        return {each.wanted.inheritable_as: each.sock.fileno() for each in self._open.values()}
+
+    def leave_all(self) -> None:
+        """A successor listens there: stop accepting, and leave everything where it is."""
+        self._wanted = {}
+        self._failures = {}
+        for opened in self._open.values():
+            for post in self._workers:
+                post(CloseListener(key=opened.key))
+            opened.sock.close()
+        self._open = {}
 
     def close_all(self) -> None:
         """Stop accepting anywhere, for good."""

@@ -81,6 +81,8 @@ def supervise(context: ProxyContext, process: ProxyProcess) -> Supervision:
         is_ready=is_ready,
         drain=proxy.drain,
         drain_timeout_s=context.option("drain-time"),
+        listeners=proxy.listening,
+        hand_over=proxy.hand_over,
         status=status,
         reopen_logs=reopen_logs,
         set_log_level=set_log_level,

@@ -16,13 +16,14 @@ from connect_proxy_builtin.authorizer import Authorizer
 from connect_proxy_builtin.data_plane import DataPlane
 from connect_proxy_builtin.descriptor_limit import raise_descriptor_limit
 from connect_proxy_builtin.exposures import exposures
+from connect_proxy_builtin.inheritance import Inherited
 from connect_proxy_builtin.leaf_clock import LeafClock
 from connect_proxy_builtin.listeners import PUBLIC
 from connect_proxy_builtin.messages import AuthorizeSource
 from connect_proxy_builtin.names import Names, names_in
 from connect_proxy_builtin.policy import PlanePolicy, plane_policy
 from connect_proxy_builtin.process_settings import status_address, worker_count
-from connect_proxy_builtin.status_server import serving
+from connect_proxy_builtin.status_server import StatusListener, serving
 
 log = logging.getLogger("connect_proxy.builtin")
 
@@ -42,6 +43,7 @@ class BuiltinProxy:
         self._snapshot: ProxySnapshot | None = None
         self._leaf = LeafClock()
         self._names = Names()
+        self._served = StatusListener()
         self._over: asyncio.Future[int] | None = None
         self._draining = self._ended = False
         self._incomplete = asyncio.Event()
@@ -56,8 +58,11 @@ class BuiltinProxy:
         raise_descriptor_limit()
         workers = worker_count(registration)
         self._over = asyncio.get_running_loop().create_future()
-        async with serving(status_address(registration), self.fresh_status):
-            self._plane = plane = DataPlane(workers=workers, asked=self._asked, failed=self._plane_failed)
+        inherited = Inherited(runtime.context.inherited)
+        async with serving(status_address(registration), self.fresh_status, inherited) as self._served:
+            self._plane = plane = DataPlane(
+                workers=workers, asked=self._asked, failed=self._plane_failed, inherited=inherited
+            )
             self._authorizer = authorizer = Authorizer(
                 runtime.consul, target=registration.destination_service_name, post=plane.post
             )
@@ -181,11 +186,29 @@ class BuiltinProxy:
         if self._plane is None or self._over is None or self._over.done():
             return
         self._plane.drain()
+        await self._finish(self._plane, self._over, timeout_s)
+
+    def listening(self) -> Mapping[str, int]:
+        """Descriptors for a new process that takes over."""
+        listeners = self._plane.listeners.inheritable() if self._plane is not None else {}
+        return {**listeners, **self._served.inheritable()}
+
+    async def hand_over(self, timeout_s: float) -> None:
+        """A new process serves: leave the listeners to it, let connections finish, let run() return 0."""
+        self._draining = True
+        if self._plane is None or self._over is None or self._over.done():
+            return
+        self._served.leave()
+        self._plane.leave()
+        await self._finish(self._plane, self._over, timeout_s)
+
+    @staticmethod
+    async def _finish(plane: DataPlane, over: asyncio.Future[int], timeout_s: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                await self._plane.drained.wait()
-        if not self._over.done():
-            self._over.set_result(0)
+                await plane.drained.wait()
+        if not over.done():
+            over.set_result(0)
 
     async def fresh_status(self) -> Mapping[str, Any]:
         """As :meth:`status`, with figures of this moment."""

@@ -9,12 +9,14 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from connect_proxy.errors import ConfigurationError
 from connect_proxy_builtin.binding import listen
+from connect_proxy_builtin.inheritance import STATUS, Inherited
 from connect_proxy_builtin.policy import ConnectionLimits, SocketAddress
 
 REQUEST_TIMEOUT_S: Final = 5.0
@@ -25,16 +27,43 @@ TEXT: Final = "text/plain; charset=utf-8"
 Status = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
+class StatusListener:
+    """Where it is served; nowhere, perhaps."""
+
+    def __init__(self, sock: socket.socket | None = None, name: str = "") -> None:
+        self._sock, self._name = sock, name
+        self._server: asyncio.Server | None = None
+        self.is_left = False
+
+    def serve(self, server: asyncio.Server) -> None:
+        """It is served by *server*."""
+        self._server = server
+
+    def inheritable(self) -> dict[str, int]:
+        """The descriptor for a successor."""
+        return {self._name: self._sock.fileno()} if self._sock is not None else {}
+
+    def leave(self) -> None:
+        """A successor serves it from now on."""
+        self.is_left = True
+        if self._server is not None:
+            self._server.close()
+
+
 @contextlib.asynccontextmanager
-async def serving(address: SocketAddress | None, status: Status) -> AsyncIterator[None]:
+async def serving(
+    address: SocketAddress | None, status: Status, inherited: Inherited
+) -> AsyncIterator[StatusListener]:
     """Serve within the block. Raises PortInUseError, ConfigurationError; None serves nothing."""
     if address is None:
-        yield
+        yield StatusListener()
         return
     if not address.is_loopback:
         message = f"status_address is {str(address)!r}; give a loopback address or a unix socket"
         raise ConfigurationError(message)
-    sock = listen(address, ConnectionLimits(), what="status listener")
+    name = f"{STATUS} {address}"
+    sock = inherited.take(name) or listen(address, ConnectionLimits(), what="status listener")
+    listener = StatusListener(sock, name)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
@@ -46,11 +75,12 @@ async def serving(address: SocketAddress | None, status: Status) -> AsyncIterato
         server = await asyncio.start_unix_server(answer, sock=sock, limit=LONGEST_REQUEST)
     else:
         server = await asyncio.start_server(answer, sock=sock, limit=LONGEST_REQUEST)
+    listener.serve(server)
     try:
-        yield
+        yield listener
     finally:
         server.close()
-        if address.path:
+        if address.path and not listener.is_left:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(Path(address.path))
 

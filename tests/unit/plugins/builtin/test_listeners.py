@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from connect_proxy.errors import ConfigurationError, PortInUseError
+from connect_proxy_builtin.inheritance import Inherited
 from connect_proxy_builtin.listeners import PUBLIC, Listeners, Wanted
 from connect_proxy_builtin.messages import CloseListener, OpenListener, Order
 from connect_proxy_builtin.policy import ConnectionLimits, SocketAddress
@@ -122,3 +123,46 @@ def test_a_file_that_is_no_socket_is_left_alone(orders: list[Order], tmp_path: P
     by_path = Wanted(name="db", address=SocketAddress(path=str(path)), limits=ConnectionLimits())
     assert "db" in Listeners([orders.append]).apply({"db": by_path})
     assert path.read_text() == "precious"
+
+
+def test_a_successor_takes_over_what_the_process_before_it_left_in_place(
+    orders: list[Order], tmp_path: Path
+) -> None:
+    path = tmp_path / "db.sock"
+    by_path = Wanted(name="db", address=SocketAddress(path=str(path)), limits=ConnectionLimits())
+    public = wanted(PUBLIC, port=free_port())
+    gone = wanted("gone", port=free_port())
+    before = Listeners([orders.append])
+    before.apply({"db": by_path, PUBLIC: public, "gone": gone})
+    left = {name: os.dup(descriptor) for name, descriptor in before.inheritable().items()}
+    with socket.socket(socket.AF_UNIX) as waiting:
+        waiting.connect(str(path))  # nobody has accepted it when the sockets change hands
+        before.leave_all()
+        for order in orders:
+            if isinstance(order, OpenListener):
+                os.close(order.descriptor)
+        orders.clear()
+        after = Listeners([orders.append], inherited=Inherited(left))
+        assert after.apply({"db": by_path, PUBLIC: public}) == {}
+        (descriptor,) = [
+            order.descriptor
+            for order in orders
+            if isinstance(order, OpenListener) and order.upstream_id == "db"
+        ]
+        with socket.socket(fileno=descriptor) as listener:
+            accepted, _ = listener.accept()
+            accepted.close()
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", gone.address.port)) != 0, "what is not wanted is closed"
+    after.close_all()
+    assert not path.exists()
+
+
+def test_an_inherited_descriptor_that_is_no_socket_is_an_error() -> None:
+    reading, writing = os.pipe()
+    try:
+        with pytest.raises(ConfigurationError, match="no socket"):
+            Inherited({"web": reading}).take("web")
+    finally:
+        os.close(reading)
+        os.close(writing)
