@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from connect_proxy.mesh.immutable import EMPTY
 from connect_proxy.plugin_api import ProxyContext, RenderedConfig
+from connect_proxy_envoy import telemetry
 from connect_proxy_envoy.address import Address, PipeAddress
 from connect_proxy_envoy.facts import AgentGrpc, HostFacts, facts_of
 from connect_proxy_envoy.knobs import Knobs
@@ -57,10 +58,15 @@ def _document(context: ProxyContext, facts: HostFacts, knobs: Knobs) -> dict[str
         },
         "static_resources": _static_resources(context, facts, knobs),
     }
-    if sinks := stats_sinks(knobs, context.environment):
-        document["stats_sinks"] = sinks
+    collector = telemetry.collector_socket(knobs, context.registration)
+    sinks = stats_sinks(knobs, context.environment)
+    if collector is not None:
+        document["static_resources"]["clusters"].append(_grpc_cluster(telemetry.CLUSTER, collector, None))
+    if sinks or collector is not None:
+        document["stats_sinks"] = [*sinks, *([telemetry.collector_sink()] if collector else [])]
     document["stats_config"] = knobs.json_object("envoy_stats_config_json") or _stats_config(context, knobs)
-    if interval := knobs.text("envoy_stats_flush_interval"):
+    slow = telemetry.DEFAULT_FLUSH_INTERVAL if collector is not None and not sinks else ""
+    if interval := knobs.text("envoy_stats_flush_interval", slow):
         document["stats_flush_interval"] = interval
     if tracing := knobs.json_object("envoy_tracing_json"):
         document["tracing"] = tracing
@@ -94,9 +100,9 @@ def _node(context: ProxyContext) -> dict[str, Any]:
 def _static_resources(context: ProxyContext, facts: HostFacts, knobs: Knobs) -> dict[str, Any]:
     seen = observability(context, knobs, facts.admin)
     if facts.grpc is None:
-        xds = _xds_cluster(LOCAL_CLUSTER, PipeAddress(path=xds_socket(context.runtime_dir)), None)
+        xds = _grpc_cluster(LOCAL_CLUSTER, PipeAddress(path=xds_socket(context.runtime_dir)), None)
     else:
-        xds = _xds_cluster(AGENT_CLUSTER, facts.grpc.address, facts.grpc)
+        xds = _grpc_cluster(AGENT_CLUSTER, facts.grpc.address, facts.grpc)
     extra = knobs.json_objects("envoy_extra_static_clusters_json")
     named = {cluster.get("name") for cluster in extra}
     own = [cluster.to_envoy() for cluster in seen.clusters if cluster.name not in named]
@@ -109,7 +115,7 @@ def _static_resources(context: ProxyContext, facts: HostFacts, knobs: Knobs) -> 
     return resources
 
 
-def _xds_cluster(name: str, address: Address, grpc: AgentGrpc | None) -> dict[str, Any]:
+def _grpc_cluster(name: str, address: Address, grpc: AgentGrpc | None) -> dict[str, Any]:
     cluster: dict[str, Any] = {
         "name": name,
         "ignore_health_on_host_removal": False,

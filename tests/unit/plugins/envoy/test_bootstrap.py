@@ -9,6 +9,7 @@ import pytest
 
 from connect_proxy.errors import ConfigurationError, UsageError
 from connect_proxy.mesh.immutable import thawed
+from connect_proxy_envoy.access_log import access_logs
 from connect_proxy_envoy.address import PipeAddress, SocketAddress
 from connect_proxy_envoy.bootstrap import render
 from connect_proxy_envoy.facts import AgentGrpc
@@ -58,6 +59,13 @@ TRACING = json.dumps(
 
 CASES: dict[str, dict[str, Any]] = {
     "defaults": {},
+    "telemetry-collector": {"config": {"envoy_telemetry_collector_bind_socket_dir": "/run/consul"}},
+    "telemetry-collector-and-statsd": {
+        "config": {
+            "envoy_hcp_metrics_bind_socket_dir": "/run/consul",
+            "envoy_statsd_url": "udp://127.0.0.1:9125",
+        }
+    },
     "token": {"token": 's3cret "quoted"'},
     "grpc-tls": {"host": facts(grpc=TLS)},
     "grpc-unix-socket": {"host": facts(grpc=SOCKET)},
@@ -73,6 +81,7 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "admin-access-log": {"given": {"admin_access_log_path": "/var/log/admin.log"}},
     "local": {"host": facts(grpc=None), "token": "must-not-appear"},
+    "proxy-defaults-access-log": {"host": facts(access_logs=access_logs({"Enabled": True}))},
     "omit-deprecated-tags": {"given": {"omit_deprecated_tags": True}},
     "stats-tags": {"config": {"envoy_stats_tags": ["Canary", "consul.source.datacenter=elsewhere"]}},
     "stats-config": {"config": {"envoy_stats_config_json": '{"use_all_default_tags": false}'}},
