@@ -45,11 +45,11 @@ def measured_part(result: Result, circumstances: Circumstances) -> str:
     return "\n".join(lines)
 
 
-def with_measured_part(page: str, part: str) -> str:
+def with_measured_part(page: str, part: str, *, begin: str = BEGIN, end: str = END) -> str:
     """*page* with *part* between the markers. Raises ValueError if it lacks them."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        message = f"the page lacks its markers {BEGIN!r} and {END!r}: put them where the table belongs"
+    before, found_begin, rest = page.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end:
+        message = f"the page lacks its markers {begin!r} and {end!r}: put them where the table belongs"
         raise ValueError(message)
-    return f"{before}{BEGIN}\n\n{part}\n\n{END}{after}"
+    return f"{before}{begin}\n\n{part}\n\n{end}{after}"
