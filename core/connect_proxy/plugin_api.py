@@ -1,8 +1,7 @@
 """PUBLIC. All that a backend imports: the hook marker and the values that pass through the hooks.
 
-A backend is a module with some of the functions of :mod:`connect_proxy.hookspecs`, decorated with
-:data:`hookimpl`, and an entry point in the group ``connect_proxy.backends`` whose name is the
-backend's name. ``docs/contributing/adding-a-backend.md`` is the tutorial.
+A backend is a module with functions of :mod:`connect_proxy.hookspecs`, decorated with :data:`hookimpl`,
+and an entry point of its name in the group ``connect_proxy.backends``: ``docs/how-to/write-a-backend.md``.
 """
 
 from __future__ import annotations
@@ -63,19 +62,16 @@ class DescribedRegistration:
 
     registration: Registration
     definition: Mapping[str, Any] | None = None
-    """Body of ``PUT /v1/agent/service/register``, without the check: connect-proxy registers it while it
-    runs, with a TTL check that passes while the proxy is ready. None: it is not registered at all."""
+    """Body of ``PUT /v1/agent/service/register`` for the time of the run; a TTL check is added."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WantedGateway:
     """A proxy that is no sidecar: it is found by its kind, or registered first."""
 
-    kind: str
-    """``mesh-gateway``, ``terminating-gateway``, ``ingress-gateway`` or ``api-gateway``."""
+    kind: str  # as in Consul: mesh-gateway, terminating-gateway, ingress-gateway, api-gateway
     definition: Mapping[str, Any] | None = None
-    """Body of ``PUT /v1/agent/service/register``, sent before the look-up. It stays registered.
-    ``-proxy-id`` replaces its ``ID``. None: it is registered already."""
+    """Body of ``PUT /v1/agent/service/register``; it stays. ``-proxy-id`` replaces its ``ID``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +94,7 @@ class ProxyContext:
     environment: Mapping[str, str] = field(default=EMPTY, repr=False)
     """connect-proxy's own environment; may hold secrets."""
     runtime_dir: str = ""
-    """Path of a private directory (0700) for sockets. Made before the launch if ``Launch.runtime_dir``
-    asks for it, and removed at the end. Short enough for a unix socket's 108 bytes."""
+    """Short path of a directory (0700) for sockets; there if ``Launch.runtime_dir`` asks for it."""
     described: DescribedRegistration | None = None
     """Set where the command line described the proxy: then Consul need not know it."""
     inherited: Mapping[str, int] = EMPTY
