@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from connect_proxy_builtin import messages
 from connect_proxy_builtin.access_log import AccessLog
+from connect_proxy_builtin.crew import Crew
 from connect_proxy_builtin.inheritance import Inherited
 from connect_proxy_builtin.listeners import PUBLIC, Listeners, wanted_listeners
 from connect_proxy_builtin.log_lines import ThinnedLog
@@ -53,8 +54,9 @@ class DataPlane:
         self._policy: PlanePolicy | None = None
         self._generation = 0
         self._draining = self._left = False
+        crew = Crew()
         self._workers = [
-            Worker(number, functools.partial(self._tell, number), shared=workers > 1)
+            Worker(number, functools.partial(self._tell, number), crew, shared=workers > 1)
             for number in range(workers)
         ]
         self.listeners = Listeners([worker.post for worker in self._workers], inherited=inherited)

@@ -11,6 +11,7 @@ from typing import Final
 
 from connect_proxy_builtin import messages
 from connect_proxy_builtin.acceptor import Acceptor
+from connect_proxy_builtin.crew import Crew
 from connect_proxy_builtin.inbound import Inbound
 from connect_proxy_builtin.mailbox import Mailbox
 from connect_proxy_builtin.messages import News, Order, Say
@@ -29,7 +30,7 @@ KEEP_SOURCES: Final = 4096
 class Worker:
     """Runs :meth:`run` in its thread; everything but :meth:`post` belongs to that thread."""
 
-    def __init__(self, number: int, tell: Callable[[News], None], *, shared: bool) -> None:
+    def __init__(self, number: int, tell: Callable[[News], None], crew: Crew, *, shared: bool) -> None:
         """*shared*: several workers accept on the same sockets."""
         self.number = number
         self._tell = tell
@@ -41,6 +42,8 @@ class Worker:
         self._thread = threading.Thread(target=self.run, name=f"data-{number}", daemon=True)
         self._reactor = Reactor(self._crashed)
         self._world = WorkerState(reactor=self._reactor, tell=tell, changed=self._changed)
+        self._crew = crew
+        crew.worlds.append(self._world)
         self._carry_out: dict[type, Callable[..., None]] = {
             messages.UseTls: self._use_tls,
             messages.UseInbound: self._use_inbound,
@@ -187,8 +190,11 @@ class Worker:
         tls, policy = world.tls, world.inbound
         if tls is None or policy is None or tls.expired:
             self._turn_away(sock, "inbound", "leaf_expired" if tls else "not_ready")
-        elif 0 < policy.limits.max_connections <= world.counters["inbound_open"]:
-            self._turn_away(sock, "inbound", "limit")
+        elif limit := policy.limits.max_connections:
+            with self._crew.admission:
+                if admitted := self._crew.inbound_open() < limit:
+                    Inbound(world, sock, tls=tls, policy=policy)
+            self._admitted(sock, "inbound", admitted=admitted)
         else:
             Inbound(world, sock, tls=tls, policy=policy)
             self._changed()
@@ -198,11 +204,20 @@ class Worker:
         tls, upstream = world.tls, world.upstreams.get(upstream_id)
         if tls is None or upstream is None or tls.expired:
             self._turn_away(sock, "outbound", "leaf_expired" if tls else "not_ready")
-        elif 0 < upstream.policy.limits.max_connections <= upstream.open:
-            self._turn_away(sock, "outbound", "limit")
+        elif limit := upstream.policy.limits.max_connections:
+            with self._crew.admission:
+                if admitted := self._crew.outbound_open(upstream_id) < limit:
+                    Outbound(world, sock, tls=tls, upstream=upstream).choose()
+            self._admitted(sock, "outbound", admitted=admitted)
         else:
             Outbound(world, sock, tls=tls, upstream=upstream).choose()
             self._changed()
+
+    def _admitted(self, sock: socket.socket, side: str, *, admitted: bool) -> None:
+        if admitted:
+            self._changed()
+        else:
+            self._turn_away(sock, side, "limit")
 
     def _turn_away(self, sock: socket.socket, side: str, kind: str) -> None:
         self._world.counters[f"{side}_refused.{kind}"] += 1

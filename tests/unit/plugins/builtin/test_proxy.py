@@ -247,6 +247,42 @@ def test_several_workers_share_the_listeners(mesh_ca: MeshCa) -> None:
         assert server.exit_code == 0
 
 
+def is_served(sock: socket.socket) -> bool:
+    with contextlib.suppress(ConnectionError):
+        sock.sendall(b"hello")
+        return sock.recv(100) == b"hello"
+    return False
+
+
+def test_a_limit_on_callers_is_one_for_all_workers(mesh_ca: MeshCa) -> None:
+    with (
+        echo_server() as application,
+        mesh(mesh_ca, application, workers=3, max_inbound_connections=2) as (server, _client, port),
+        contextlib.ExitStack() as stack,
+    ):
+        callers = [stack.enter_context(dial(port)) for _ in range(12)]
+        assert [is_served(caller) for caller in callers].count(True) == 2
+        server.wait_for_counter("inbound_refused.limit", 10)
+        assert server.counter("inbound_open") == 2
+
+
+def test_a_limit_of_an_upstream_is_one_for_all_workers(mesh_ca: MeshCa) -> None:
+    public, local = free_port(), free_port()
+    upstream = Upstream(
+        destination_name="web", local_bind_port=local, config=MappingProxyType({"max_connections": "2"})
+    )
+    with echo_server() as application, contextlib.ExitStack() as stack:
+        web = first_snapshot(mesh_ca, "web", public_port=public, application_port=application.port)
+        behind = [(upstream, [endpoint("web", public)])]
+        api = first_snapshot(mesh_ca, "api", config={"workers": 3}, upstreams=behind)
+        stack.enter_context(Sidecar(web))
+        client = stack.enter_context(Sidecar(api))
+        callers = [stack.enter_context(dial(local)) for _ in range(12)]
+        assert [is_served(caller) for caller in callers].count(True) == 2
+        client.wait_for_counter("outbound_refused.limit", 10)
+        assert client.counter("outbound_open") == 2
+
+
 def test_a_public_port_that_is_taken_ends_the_program_and_names_the_holder(mesh_ca: MeshCa) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
