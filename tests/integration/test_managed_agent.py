@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.agents import client_environment
 from support.applications import TcpServer, echo_server
 from support.embedded_agent import connect_proxy_program
 from support.managed_agent import ManagedHost, echoes, wait_for_traffic
 from support.ports import free_port
-from support.processes import run, wait_until
+from support.processes import Program, run, wait_until
 from support.real_consul import RealConsul
 from support.real_parts import envoy_binary
 
@@ -336,6 +340,86 @@ def test_logs_are_followed_and_the_level_is_changed_while_it_runs(
     assert host.command("restart", "-all") == "restart: redis-proxy\nrestart: web-proxy\n"
     wait_for_traffic(port)
     assert set(before.values()).isdisjoint(host.pids().values())
+
+
+# ---------------------------------------------------------------- the embedded agent, service managers
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_with_the_embedded_agent_and_no_data_directory_the_proxies_end_with_it(
+    tmp_path: Path, echo: TcpServer, number: int
+) -> None:
+    runtime, definitions, port = tmp_path / "run", tmp_path / "definitions", free_port()
+    runtime.mkdir(mode=0o700)
+    definitions.mkdir(mode=0o755)
+    services = [
+        {"name": "redis", "port": echo.port, "connect": {"proxy": {}}},
+        {"name": "web", "port": 1, "connect": {"proxy": {"upstreams": [upstream("redis", port)]}}},
+    ]
+    (definitions / "services.json").write_text(json.dumps({"services": services}))
+    (definitions / "agent.hcl").write_text("connect { proxy { allow_managed_root = true } }")
+    (definitions / "agent.hcl").chmod(0o644)
+    environment = client_environment(XDG_RUNTIME_DIR=str(runtime), XDG_STATE_HOME=str(tmp_path))
+    words: list[str | Path] = [
+        "-dev",
+        "-http-port",
+        "0",
+        "-grpc-port",
+        "-1",
+        "-dns-port",
+        "-1",
+        "-config-dir",
+        definitions,
+    ]
+    argv = [connect_proxy_program(), "agent", *words, "-format", "json"]
+    with Program(argv, folder=tmp_path, env=environment) as agent:
+        agent.wait_for(lambda: agent.stdout.endswith("\n"), "its line")
+        told = json.loads(agent.stdout)
+        assert (told["pid"], told["data_dir"], told["api_addr"]) == (agent.pid, "", told["http_addr"])
+        wait_for_traffic(port)
+        if os.geteuid() == 0:
+            environment["STATE_DIRECTORY"] = str(tmp_path)  # instead of root's own folder
+        status = run([connect_proxy_program(), "status", "-format", "json"], env=environment)
+        rows = json.loads(status.stdout)
+        assert [(row["id"], row["state"]) for row in rows] == [
+            ("redis-proxy", "running"),
+            ("web-proxy", "running"),
+        ]
+        assert agent.end(number) == (0 if number == signal.SIGTERM else -number)
+        for row in rows:
+            wait_until(partial(ended, row["pid"]), f"the end of {row['id']}")
+
+
+def test_a_service_manager_is_told_of_readiness_reloads_life_and_the_end(
+    host: ManagedHost, echo: TcpServer, tmp_path: Path
+) -> None:
+    web_and_redis(host, echo)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as inbox:
+        inbox.bind(str(tmp_path / "notify"))
+        inbox.settimeout(30)
+        agent = host.start(env={"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"})
+        assert inbox.recv(4096) == b"READY=1\nSTATUS=2 managed proxies"
+        assert next_but(inbox, b"?") == b"WATCHDOG=1"
+        agent.send(signal.SIGHUP)
+        assert next_but(inbox, b"WATCHDOG=1").startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+        assert next_but(inbox, b"WATCHDOG=1").startswith(b"READY=1")
+        assert agent.end() == 0
+        assert next_but(inbox, b"WATCHDOG=1") == b"STOPPING=1"
+
+
+def next_but(inbox: socket.socket, unwanted: bytes) -> bytes:
+    """The next datagram that is another."""
+    while (told := inbox.recv(4096)) == unwanted:
+        pass
+    return told
+
+
+def ended(pid: int) -> bool:
+    """Whether it does not run any more: what init has not reaped yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 # ---------------------------------------------------------------- secrets

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from starlette.types import ASGIApp
+
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.client import connect_consul
 from connect_proxy.errors import ConnectProxyError, PortInUseError
@@ -43,7 +45,10 @@ class ManagedAgentOptions:
     """None: proxies end with the agent."""
     access: AgentAccess
     """The Consul behind."""
-    api_address: tuple[str, int] = ("127.0.0.1", 8510)
+    api_address: tuple[str, int] | None = ("127.0.0.1", 8510)
+    """None: the API stands in front of the Consul behind (:meth:`ManagedAgent.over`)."""
+    control_folder: Path | None = None
+    """Where the control socket is without a data directory; None: there is none then."""
     log_level: str = "INFO"
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     manager: ServiceManager = field(default_factory=ServiceManager)
@@ -79,6 +84,10 @@ class ManagedAgent:
         self._applying = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
 
+    def over(self, app: ASGIApp) -> ASGIApp:
+        """The agent's API in front of *app*, the embedded agent's."""
+        return self._api.over(app)
+
     @property
     def fleet(self) -> Fleet:
         """The proxies."""
@@ -96,8 +105,8 @@ class ManagedAgent:
         loop.add_signal_handler(signal.SIGHUP, lambda: self._keep(self._reload_by_signal()))
         try:
             await self._start()
-            assert self._listener is not None
-            announce("{}:{}".format(*self._listener.getsockname()[:2]))
+            address = self._assigner.api_access.url.split("://", 1)[1]
+            announce(address)
             self._announce_readiness()
             if interval_s := self._options.manager.watchdog_interval_s:
                 self._keep(self._show_life(interval_s))
@@ -107,12 +116,17 @@ class ManagedAgent:
             await self._stop()
 
     async def _start(self) -> None:
-        self._listener = listening(*self._options.api_address)
-        self._assigner.api_access = api_access(self._listener)
-        await self._api.start(self._listener)
-        if self._directory is not None:
-            self._control = ControlServer(socket_path(self._directory.path), self._operations.verbs())
+        if self._options.api_address is None:
+            self._assigner.api_access = self._options.access
+        else:
+            self._listener = listening(*self._options.api_address)
+            self._assigner.api_access = api_access(self._listener)
+            await self._api.start(self._listener)
+        folder = self._directory.path if self._directory else self._options.control_folder
+        if folder is not None:
+            self._control = ControlServer(socket_path(folder), self._operations.verbs())
             await self._control.start()
+        if self._directory is not None:
             self._keep(self._rotate_logs())
         await self._apply(self._configuration)
         self._keep(self._registrar.keep())
@@ -172,8 +186,9 @@ class ManagedAgent:
     async def preview(self) -> list[str]:
         """What a start would do to what the last agent on this data directory left; does nothing."""
         configuration = load_configuration(self._options.paths)
-        host, port = self._options.api_address
-        self._assigner.api_access = AgentAccess(host=host, port=port)
+        if self._options.api_address is not None:
+            host, port = self._options.api_address
+            self._assigner.api_access = AgentAccess(host=host, port=port)
         try:
             assignments = await self._assigner.assign(configuration, dry_run=True)
         finally:

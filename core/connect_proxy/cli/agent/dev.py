@@ -37,7 +37,7 @@ async def serve(settings: ResolvedSettings) -> None:
 
     options = dev_agent_options(settings)
     try:
-        await run_dev_agent(options, announce=announce, stop=stop, xds=_xds(settings))
+        await run_dev_agent(options, announce=announce, stop=stop, xds=xds_service(settings))
     except MissingDependencyError as exc:
         if settings.source("grpc-port") is not Source.DEFAULT:
             raise
@@ -83,7 +83,7 @@ def _check_port(settings: ResolvedSettings, name: str, least: int) -> int:
     raise UsageError(message)
 
 
-def _xds(settings: ResolvedSettings) -> XdsService | None:
+def xds_service(settings: ResolvedSettings) -> XdsService | None:
     """What serves xDS, from the backend that can; none where the gRPC port is off."""
     from connect_proxy.backends import embedded_xds
 

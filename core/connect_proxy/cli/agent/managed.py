@@ -124,8 +124,14 @@ def managed_options(
     access: AgentAccess,
     directory: DataDirectory | None,
     paths: tuple[Path, ...],
+    control_folder: Path | None = None,
+    api_is_elsewhere: bool = False,
 ) -> ManagedAgentOptions:
-    """The agent's options from command line and files. Raises UsageError for a malformed address."""
+    """The agent's options from command line and files. Raises UsageError for a malformed address.
+
+    *control_folder*: of the control socket, where there is no data directory. *api_is_elsewhere*: the
+    API stands in front of another one, and is reached where *access* leads.
+    """
     from connect_proxy.managed.agent import ManagedAgentOptions
     from connect_proxy.supervisor.notify import service_manager
 
@@ -133,7 +139,8 @@ def managed_options(
         paths=paths,
         directory=directory,
         access=with_token_of_files(access, configuration.acl_token),
-        api_address=api_address(settings),
+        api_address=None if api_is_elsewhere else api_address(settings),
+        control_folder=control_folder,
         log_level=log_level(settings, configuration),
         environment=dict(os.environ),
         manager=service_manager(os.environ, pid=os.getpid()),

@@ -35,13 +35,19 @@ def execute(words: Sequence[str]) -> int:
 
 
 def _dev(given: Given) -> int:
-    from connect_proxy.cli.agent import dev
+    from connect_proxy.cli.agent import dev, managed
 
     refuse(
         given, {row.name for row in CONSUL_API} - {"datacenter"}, "the embedded agent is the Consul behind"
     )
     settings = resolve(ROWS, (defaults(ROWS), given.layer))
     configure_logs(canonical_level(settings.text("log-level")), as_json=settings.boolean("log-json"))
+    if managed.configured_paths(settings):
+        from connect_proxy.cli.agent import dev_managed
+
+        refuse(given, {"api-addr"}, "with -dev the API is in front of the embedded agent's: use -http-port")
+        return dev_managed.run(settings)
+    refuse(given, {"data-dir", "dry-run", "api-addr"}, "it is of managed proxies: add -config-dir")
     asyncio.run(dev.serve(settings))
     return 0
 
