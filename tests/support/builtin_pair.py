@@ -36,6 +36,10 @@ class Pair:
     def has_recovered(self) -> None:
         """A call passes; then nothing is open, nothing is held and nothing spins."""
         wait_until(lambda: ask(self.port, b"hello") == b"hello", "a call that passes")
+        self.is_at_rest()
+
+    def is_at_rest(self) -> None:
+        """Nothing is open, nothing is held and nothing spins."""
         for side in (self.web, self.api):
             wait_until(lambda side=side: side.open() == 0, f"nothing open at {side.name}")  # type: ignore[misc]
             allowed = self._before[side.name].descriptors + 3  # connections to the agent come and go
