@@ -46,6 +46,9 @@ class ControlServer:
         mask = os.umask(0o177)
         try:
             listener.bind(str(self._path))
+        except OSError:
+            listener.close()
+            raise
         finally:
             os.umask(mask)
         self._server = await asyncio.start_unix_server(self._converse, sock=listener, limit=REQUEST_LIMIT)

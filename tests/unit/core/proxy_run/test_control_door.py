@@ -1,0 +1,66 @@
+"""A running proxy answers who started it."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connect_proxy.errors import ControlError
+from connect_proxy.proxy_run.control_door import VARIABLE, control_door
+from connect_proxy.supervisor.control_socket import ask_at
+
+told: list[str] = []
+
+
+async def state() -> Mapping[str, Any]:
+    return {"certificate_expiry": "2026-01-01T00:00:00+00:00"}
+
+
+async def set_level(level: str) -> None:
+    told.append(level)
+
+
+@pytest.fixture(autouse=True)
+def root_level() -> Any:
+    before = logging.getLogger().level
+    told.clear()
+    yield
+    logging.getLogger().setLevel(before)
+
+
+def test_it_tells_its_state_and_takes_a_log_level(tmp_path: Path) -> None:
+    path = tmp_path / "web.sock"
+
+    async def life() -> None:
+        async with control_door({VARIABLE: str(path)}, state=state, set_log_level=set_level):
+            assert await ask_at(path, "status", timeout_s=10) == await state()
+            assert await ask_at(path, "set-log-level", timeout_s=10, level="ERR") == "ERROR"
+            assert logging.getLogger().level == logging.ERROR
+            with pytest.raises(ControlError, match='"LOUD" is no log level'):
+                await ask_at(path, "set-log-level", timeout_s=10, level="LOUD")
+        assert not path.exists()
+
+    asyncio.run(life())
+    assert told == ["ERROR"]
+
+
+def test_without_the_variable_there_is_none_and_one_that_cannot_be_opened_stops_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def life() -> None:
+        async with control_door({}, state=state, set_log_level=set_level):
+            pass
+        missing = str(tmp_path / "missing" / "web.sock")
+        async with control_door({VARIABLE: missing}, state=state, set_log_level=set_level):
+            pass
+        async with control_door({VARIABLE: "/" + "x" * 200}, state=state, set_log_level=set_level):
+            pass
+
+    asyncio.run(life())
+    assert [record.getMessage().split(":")[0].split(" at ")[0] for record in caplog.records] == [
+        "no control socket",
+        "no control socket",
+    ]
