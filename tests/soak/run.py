@@ -1,6 +1,6 @@
 """Churn of connections, instances, intentions and certificates together; then: nothing lost, nothing left.
 
-    python tests/soak/run.py [--seconds 300] [--callers 8] [--dead-calls 100000]
+    python tests/soak/run.py [--seconds 300] [--callers 8] [--dead-calls 100000] [--idle 10000]
 
 Every stream is compared by hash or byte by byte, half-closed ones too. At the end both sidecars hold as
 many descriptors and threads as before and not much more memory, and say that no connection is open.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import random
 import socket
 import sys
@@ -24,7 +25,9 @@ TESTS = Path(__file__).resolve().parents[1]
 if str(TESTS) not in sys.path:  # started as a script: `soak` and `support` are packages beside it
     sys.path.insert(0, str(TESTS))
 
+from bench.idle_connections import raise_descriptor_limit  # noqa: E402
 from soak import application  # noqa: E402
+from soak import idle as idle_connections  # noqa: E402
 from soak.footprint import Footprint, footprint, processor_ticks  # noqa: E402
 from soak.mesh import Mesh, Side, passes, running  # noqa: E402
 from soak.streams import Tally, Weather, keep_calling  # noqa: E402
@@ -60,6 +63,7 @@ async def soak(
     seconds: float,
     callers: int,
     dead_calls: int = 0,
+    idle: int = 0,
     say: Callable[[str], None] = print,
 ) -> list[str]:
     """Run it; what was wrong."""
@@ -72,7 +76,17 @@ async def soak(
         rounds += await _churn(mesh, weather, tally, seconds=seconds - share, callers=callers, seed=1000)
         if dead_calls:
             await _call_the_dead(mesh, dead_calls, callers, findings, say)
-        after = await _at_rest(mesh, findings)
+        if idle:
+            # Memory for so many stays with the allocator: what is compared was measured before.
+            settled = await _at_rest(mesh, findings)
+            findings.faults += await idle_connections.rest(mesh, idle, say)
+            after = await _at_rest(mesh, findings)
+            after = {
+                name: dataclasses.replace(found, resident_kib=settled[name].resident_kib)
+                for name, found in after.items()
+            }
+        else:
+            after = await _at_rest(mesh, findings)
         for side in mesh.sides:
             _compare(side, before[side.name], after[side.name], findings)
             say(f"{side.name}: {before[side.name]}; at the end {after[side.name]}")
@@ -222,10 +236,23 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--dead-calls", type=int, default=DEFAULT_DEAD_CALLS, help="calls to a dead application (100000)"
     )
+    parser.add_argument(
+        "--idle",
+        type=int,
+        default=idle_connections.most_connections(),
+        help="connections at rest (10000, or what the limit of open files leaves)",
+    )
     given = parser.parse_args(words)
+    raise_descriptor_limit()
     with tempfile.TemporaryDirectory(prefix="connect-proxy-soak-") as folder:
         faults = asyncio.run(
-            soak(Path(folder), seconds=given.seconds, callers=given.callers, dead_calls=given.dead_calls)
+            soak(
+                Path(folder),
+                seconds=given.seconds,
+                callers=given.callers,
+                dead_calls=given.dead_calls,
+                idle=given.idle,
+            )
         )
     for fault in faults:
         print(f"FAULT: {fault}", file=sys.stderr)
