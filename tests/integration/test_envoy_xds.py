@@ -123,7 +123,8 @@ def test_a_printed_bootstrap_starts_an_envoy_on_the_embedded_agent(
         assert listeners == {"listener_manager.total_listeners_active": 1}
 
 
-def test_a_new_root_drops_nothing_and_re_sends_no_listener(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", envoys_under_test())
+def test_a_new_root_drops_nothing_and_re_sends_no_listener(tmp_path: Path, version: str) -> None:
     upstream = free_port()
     with (
         RealConsul(folder=tmp_path / "consul") as consul,
@@ -131,8 +132,8 @@ def test_a_new_root_drops_nothing_and_re_sends_no_listener(tmp_path: Path) -> No
     ):
         register_pair(consul, web_port=web.port, upstream_port=upstream)
         with (
-            _envoy(consul, "web", tmp_path) as web_sidecar,
-            _envoy(consul, "api", tmp_path) as api_sidecar,
+            _envoy(consul, "web", tmp_path, version=version) as web_sidecar,
+            _envoy(consul, "api", tmp_path, version=version) as api_sidecar,
         ):
             _wait_ready(web_sidecar, tmp_path, "web")
             _wait_ready(api_sidecar, tmp_path, "api")

@@ -93,6 +93,7 @@ def test_the_token_stays_where_it_was_put(
         assert backend == "builtin" or others
         for pid in others:
             assert token.encode() not in _command_line(pid)
+            assert token.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
         for path in _files(scratch, tmp_path / "logs"):
             assert token.encode() not in path.read_bytes(), path
         program.end()

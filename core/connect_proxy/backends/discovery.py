@@ -126,6 +126,8 @@ def owners(points: Sequence[EntryPoint]) -> str:
 
 def preferred(points: Sequence[EntryPoint]) -> EntryPoint | None:
     """The one that a name means: the only one, or our own, so that no stranger can take its place."""
+    if len(points) == 1:  # whose it is need not be read
+        return points[0]
     own = [point for point in points if owner(point)[0] == OWN_DISTRIBUTION]
     candidates = own or points
     return candidates[0] if len(candidates) == 1 else None
