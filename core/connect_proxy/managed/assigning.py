@@ -146,6 +146,9 @@ class Assigner:
                 return _with(assignment, NO_SECRET, record.token_accessor, mints=False)
             return dataclasses.replace(assignment, refused=str(exc))
         self.unsettled.discard(assignment.proxy.id)
+        if token.is_local and not assignment.proxy.command:
+            # It asks Consul itself, which knows no tokens: one of ours would only narrow what it may.
+            return _with(assignment, NO_SECRET, "", mints=False)
         return _with(assignment, token.secret, token.accessor, token.is_local)
 
 
