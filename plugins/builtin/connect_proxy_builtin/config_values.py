@@ -31,7 +31,7 @@ def number(config: Mapping[str, Any], key: str, *, where: str, default: float = 
         if isinstance(raw, bool):
             raise TypeError
         value = float(raw)
-    except (TypeError, ValueError) as exc:
+    except (TypeError, ValueError, OverflowError) as exc:
         message = f"{where}: {key} is {raw!r}, which is not a number; give a number"
         raise ConfigurationError(message) from exc
     if not 0 <= value < float("inf"):
@@ -97,7 +97,7 @@ def file_mode(raw: str, *, where: str) -> int | None:
 def split_host_port(address: str, *, where: str) -> tuple[str, int]:
     """``host:port`` or ``[v6]:port`` in parts."""
     host, colon, tail = address.rpartition(":")
-    if not colon or not tail.isascii() or not tail.isdecimal() or int(tail) > MAX_PORT:
+    if not colon or not tail.isascii() or not tail.isdecimal() or int(tail[:9]) > MAX_PORT:
         message = f"{where}: {address!r} is no address; write host:port"
         raise ConfigurationError(message)
     if host.startswith("[") and host.endswith("]"):

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import contextlib
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connect_proxy.errors import ConfigurationError
 from connect_proxy_builtin import config_values
@@ -70,3 +75,42 @@ def test_an_address_is_host_and_port(address: str, parts: tuple[str, int]) -> No
 def test_anything_else_is_no_address(address: str) -> None:
     with pytest.raises(ConfigurationError, match="host:port"):
         config_values.split_host_port(address, where="w")
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@pytest.mark.parametrize("raw", [10**400, "1e400", "9" * 5000])
+def test_a_number_beyond_all_bounds_is_an_error(raw: object) -> None:
+    with pytest.raises(ConfigurationError, match="key"):
+        config_values.number({"key": raw}, "key", where="here")
+    with pytest.raises(ConfigurationError, match="no address"):
+        config_values.split_host_port("host:" + "9" * 5000, where="here")
+
+
+@given(JSON_VALUES)
+def test_whatever_a_registration_holds_is_read_or_refused_with_a_reason(raw: Any) -> None:
+    config = {"key": raw}
+    with contextlib.suppress(ConfigurationError):
+        assert config_values.milliseconds(config, "key", default=1.0, where="here") >= 0
+    with contextlib.suppress(ConfigurationError):
+        assert config_values.count(config, "key", where="here") >= 0
+    with contextlib.suppress(ConfigurationError):
+        assert 0 <= config_values.port(config, "key", where="here") <= 65535
+    with contextlib.suppress(ConfigurationError):
+        assert isinstance(config_values.text(config, "key", where="here"), str)
+
+
+@given(st.text(max_size=40) | st.from_regex(r"\[?[0-9a-z:.]*\]?:[0-9]{0,7}", fullmatch=True))
+def test_whatever_an_address_is_it_is_read_or_refused_with_a_reason(raw: str) -> None:
+    with contextlib.suppress(ConfigurationError):
+        host, port = config_values.split_host_port(raw, where="here")
+        assert host
+        assert 0 <= port <= 65535
+    with contextlib.suppress(ConfigurationError):
+        mode = config_values.file_mode(raw, where="here")
+        assert mode is None or 0 <= mode <= 0o777

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import struct
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from connect_proxy_builtin.proxy_protocol import SIGNATURE, header
 
 URI = "spiffe://x.consul/ns/default/dc/dc1/svc/api"
@@ -47,3 +50,21 @@ def test_an_ipv4_caller_of_a_dual_stack_listener_is_an_ipv4_caller() -> None:
     )
     assert kind == 0x11
     assert addresses[:4] == bytes([10, 0, 0, 1])
+
+
+@given(
+    source=st.ip_addresses(),
+    destination=st.ip_addresses(),
+    ports=st.tuples(st.integers(0, 65535), st.integers(0, 65535)),
+    uri=st.text(max_size=300),
+)
+def test_any_caller_makes_a_header_that_can_be_read(
+    source: object, destination: object, ports: tuple[int, int], uri: str
+) -> None:
+    made = header(
+        source=(str(source), ports[0]),
+        destination=(str(destination), ports[1]),
+        uri=uri,
+        tls_version="TLSv1.3",
+    )
+    assert read(made)[2][0xE0] == uri.encode()
