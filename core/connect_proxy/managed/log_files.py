@@ -1,10 +1,10 @@
 """The proxies' own logs: straight to files, so that the agent's death loses no line.
 
 ``<data_dir>/proxy/logs/<proxy id>-stdout.log`` and ``-stderr.log``, mode 0600, appended to. A file that
-grew too large or too old is rotated to ``.1``, ``.2`` … without losing a line: proxies that reopen their
-logs get a new file and are told so; for the others the head is copied and then taken out of the file in
-place (``fallocate(FALLOC_FL_COLLAPSE_RANGE)``, fallocate(2)), which the writer does not notice. Where the
-file system cannot do that the file is copied and truncated: what is written between the two is lost.
+grew too large or too old is rotated to ``.1``, ``.2`` … without losing a line: the head is copied and then
+taken out of the file in place (``fallocate(FALLOC_FL_COLLAPSE_RANGE)``, fallocate(2)), which the writer
+does not notice. Where the file system cannot do that the file is copied and truncated: what is written
+between the two is lost.
 """
 
 from __future__ import annotations
@@ -69,15 +69,8 @@ def is_due(path: Path, policy: RotationPolicy, *, now: float | None = None) -> b
     return (time.time() if now is None else now) - since >= policy.max_age_s
 
 
-def rotate_by_renaming(path: Path, policy: RotationPolicy) -> None:
-    """For a writer that reopens: the file gets another name, the writer has to be told."""
-    _make_room(path, policy)
-    path.rename(path.with_name(f"{path.name}.1"))
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
-
-
 def rotate_in_place(path: Path, policy: RotationPolicy) -> bool:
-    """For a writer that keeps its descriptor. True: no line can have been lost."""
+    """The writer keeps its descriptor and notices nothing. True: no line can have been lost."""
     _make_room(path, policy)
     copy = path.with_name(f"{path.name}.1")
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)

@@ -12,7 +12,6 @@ from connect_proxy.managed.log_files import (
     LogFiles,
     RotationPolicy,
     is_due,
-    rotate_by_renaming,
     rotate_in_place,
 )
 
@@ -59,7 +58,7 @@ def test_old_files_move_up_and_the_oldest_goes(tmp_path: Path) -> None:
     path = tmp_path / "log"
     for number in range(5):
         path.write_text(str(number))
-        rotate_by_renaming(path, POLICY)
+        rotate_in_place(path, POLICY)
     assert path.read_text() == ""
     assert [(tmp_path / f"log.{number}").read_text() for number in (1, 2, 3)] == ["4", "3", "2"]
     assert not (tmp_path / "log.4").exists()
