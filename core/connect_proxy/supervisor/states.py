@@ -71,7 +71,8 @@ TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
     },
     State.STARTING: {
         Event.READY: State.RUNNING,
-        Event.STOP: State.STOPPING,
+        # Readiness is asked for now and then: it may have callers that nobody has noticed yet.
+        Event.STOP: State.DRAINING,
         Event.STOP_NOW: State.STOPPING,
         **_ALIVE_END,
     },

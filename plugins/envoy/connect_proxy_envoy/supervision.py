@@ -63,9 +63,14 @@ class Envoy:
 
         Outbound goes on: the application may still need its upstreams to finish. Returns when no
         inbound connection is left or after *timeout_s*. An order that Envoy refuses is logged and
-        takes nobody's time away.
+        takes nobody's time away; an Envoy that does not answer at all has nobody to wait for.
         """
         deadline = time.monotonic() + timeout_s
+        try:
+            await asyncio.to_thread(self._admin.server_info)
+        except ProxyControlError as exc:
+            log.info("stopping Envoy without a drain: %s", exc)
+            return
         for order in ("/healthcheck/fail", DRAIN_LISTENERS):
             try:
                 await asyncio.to_thread(self._admin.post, order)

@@ -96,10 +96,11 @@ def test_a_stop_drains_then_signals_then_kills() -> None:
     assert process.state is State.STOPPED
 
 
-def test_a_process_that_was_never_ready_has_nothing_to_drain() -> None:
+def test_a_process_is_drained_also_before_it_was_seen_ready() -> None:
     process = machine()
     process.handle(Event.START, 0)
-    assert process.handle(Event.STOP, 1) is Action.SIGNAL
+    assert process.handle(Event.STOP, 1) is Action.DRAIN
+    assert process.handle(Event.DRAINED, 2) is Action.SIGNAL
 
 
 def test_a_second_stop_does_not_wait_for_connections() -> None:

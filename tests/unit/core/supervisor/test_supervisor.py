@@ -124,6 +124,28 @@ def test_a_failing_drain_does_not_keep_a_proxy(error: Exception) -> None:
     assert asyncio.run(run()) == -signal.SIGTERM
 
 
+def test_a_proxy_is_drained_although_nobody_has_noticed_yet_that_it_is_ready() -> None:
+    """Readiness is asked for now and then: callers may have come in between."""
+    drained: list[float] = []
+
+    async def never() -> bool:
+        return False
+
+    async def drain(timeout_s: float) -> None:
+        drained.append(timeout_s)
+
+    async def run() -> int:
+        supervision = Supervision(is_ready=never, drain=drain, drain_timeout_s=7)
+        supervisor = supervised("exec sleep 60", supervision)
+        running = asyncio.create_task(supervisor.run())
+        await until(lambda: supervisor.state is State.STARTING)
+        supervisor.stop()
+        return await running
+
+    assert asyncio.run(run()) == -signal.SIGTERM
+    assert drained == [7]
+
+
 def test_a_second_stop_cuts_the_drain_short() -> None:
     drained = asyncio.Event()
 

@@ -117,6 +117,19 @@ def test_an_envoy_that_does_not_answer_is_not_ready() -> None:
         client.post("/x")
 
 
+def test_an_envoy_that_does_not_answer_has_nothing_to_drain(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        admin = SocketAddress(host="127.0.0.1", port=closed.getsockname()[1])
+    looked_after = supervision(context(host=facts(admin=admin)), ProxyProcess(pid=1))
+    assert looked_after.drain is not None
+    asyncio.run(_asked(looked_after.drain(3600)))
+    assert [record.levelname for record in caplog.records if record.name == "connect_proxy.envoy"] == [
+        "INFO"
+    ]
+    assert "stopping Envoy without a drain" in caplog.text
+
+
 def test_draining_waits_for_the_last_inbound_connection(
     admin: SocketAddress | PipeAddress, state: AdminState
 ) -> None:
