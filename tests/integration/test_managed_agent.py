@@ -272,7 +272,7 @@ def test_a_reload_adds_and_removes_and_touches_nothing_else(host: ManagedHost, e
     redis = host.row("redis-proxy")["pid"]
     host.service("jobs", free_port(), {"proxy": {}})
     host.remove("web.json")
-    difference = "+ jobs-proxy\n- web-proxy\n"
+    difference = "+ jobs-proxy\n- web-proxy\n+ service jobs\n- service web\n"
     assert host.command("reload", "-dry-run") == difference
     assert "web-proxy" in host.registered()
     assert host.command("reload") == difference
@@ -283,6 +283,27 @@ def test_a_reload_adds_and_removes_and_touches_nothing_else(host: ManagedHost, e
     agent.send(signal.SIGHUP)
     wait_until(lambda: host.pids().keys() == {"redis-proxy"}, "the reload by signal")
     assert host.row("redis-proxy")["pid"] == redis
+
+
+def test_a_reload_names_what_it_changes_in_place(host: ManagedHost, echo: TcpServer) -> None:
+    own_port, port, moved = free_port(), free_port(), free_port()
+
+    def define(local_bind_port: int) -> None:
+        config = {"upstreams": [upstream("redis", local_bind_port)]}
+        host.service("web", own_port, {"proxy": {"config": config}})
+
+    host.service("redis", echo.port, {"proxy": {}})
+    define(port)
+    host.start()
+    wait_for_traffic(port)
+    before = host.pids()
+    define(moved)
+    difference = "~ web-proxy (in place: Proxy.Upstreams)\n"
+    assert host.command("reload", "-dry-run") == difference
+    assert host.command("reload") == difference
+    assert host.command("reload") == "nothing changed\n"
+    wait_for_traffic(moved)
+    assert host.pids() == before
 
 
 def test_a_broken_file_never_takes_down_what_runs(host: ManagedHost, echo: TcpServer) -> None:

@@ -17,15 +17,16 @@ from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.client import connect_consul
 from connect_proxy.errors import ConnectProxyError, PortInUseError
 from connect_proxy.managed.api import AgentApi
-from connect_proxy.managed.assigning import Assigner
+from connect_proxy.managed.assigning import Assigner, placed
 from connect_proxy.managed.configuration import AgentConfiguration
 from connect_proxy.managed.control import ControlServer, socket_path
-from connect_proxy.managed.difference import Difference, expected
+from connect_proxy.managed.difference import Difference, expected, reload_lines
 from connect_proxy.managed.fleet import Fleet
 from connect_proxy.managed.loading import load_configuration
 from connect_proxy.managed.log_rotation import rotate_all
 from connect_proxy.managed.operations import Operations
 from connect_proxy.managed.registrar import Registrar
+from connect_proxy.managed.registrations import wanted_registrations
 from connect_proxy.managed.state_file import DataDirectory
 from connect_proxy.supervisor.notify import ServiceManager
 
@@ -165,12 +166,16 @@ class ManagedAgent:
     async def _reload(self, *, dry_run: bool = False) -> list[str]:
         """Read the files again and apply the difference. A broken file changes nothing."""
         configuration = load_configuration(self._options.paths)
+        before = self._registrar.wanted
         if dry_run:
-            return list(self._fleet.plan(await self._assigner.assign(configuration, dry_run=True)).lines())
+            assignments = await self._assigner.assign(configuration, dry_run=True)
+            after = wanted_registrations(configuration, placed(assignments))
+            return list(reload_lines(self._fleet.plan(assignments), before.values(), after))
         self._options.manager.reloading()
         try:
             self._assigner.withdrawn.clear()
-            lines = (await self._apply(configuration)).lines()
+            plan = await self._apply(configuration)
+            lines = reload_lines(plan, before.values(), self._registrar.wanted.values())
         finally:
             self._announce_readiness()
         for line in lines or ("nothing changed",):

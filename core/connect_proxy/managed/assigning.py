@@ -52,11 +52,10 @@ class Assigner:
         """Proxies whose token could not be asked for, since Consul was away: to be assigned again."""
 
     async def assign(self, configuration: AgentConfiguration, *, dry_run: bool = False) -> list[Assignment]:
-        """What is wanted, with everything that running needs. *dry_run*: without tokens, so that none is
-        made. Raises PortsExhaustedError."""
-        wanted = [
-            proxy for proxy in wanted_proxies(configuration) if proxy.service_id not in self.withdrawn
-        ]
+        """What is wanted, with everything that running needs. *dry_run*: as after a reload, which forgets
+        what was withdrawn, and without tokens, so that none is made. Raises PortsExhaustedError."""
+        withdrawn = frozenset[str]() if dry_run else self.withdrawn
+        wanted = [proxy for proxy in wanted_proxies(configuration) if proxy.service_id not in withdrawn]
         taken = {service.port for service in configuration.services if service.port}
         ports = PortAllocator(configuration.ports).assign(
             wanted,
@@ -83,8 +82,7 @@ class Assigner:
         """Put services and proxies into Consul; what fails is tried again and said."""
         services = tuple(one for one in configuration.services if one.id not in self.withdrawn)
         configuration = dataclasses.replace(configuration, services=services)
-        placed = [PlacedProxy(proxy=one.proxy, port=one.port) for one in assignments]
-        failed = await self._registrar.apply(configuration, placed)
+        failed = await self._registrar.apply(configuration, placed(assignments))
         for service_id, error in sorted(failed.items()):
             log.error("service '%s' is not registered yet: %s", service_id, error)
 
@@ -155,6 +153,11 @@ class Assigner:
 def _with(assignment: Assignment, token: Secret, accessor: str, mints: bool) -> Assignment:
     access = dataclasses.replace(assignment.access, token=token, token_file="")
     return dataclasses.replace(assignment, access=access, token_accessor=accessor, mints_token=mints)
+
+
+def placed(assignments: Iterable[Assignment]) -> list[PlacedProxy]:
+    """What of them their registrations need."""
+    return [PlacedProxy(proxy=one.proxy, port=one.port) for one in assignments]
 
 
 def root_refusal(configuration: AgentConfiguration, *, uid: int) -> str:

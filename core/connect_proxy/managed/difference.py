@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from connect_proxy.managed.assignment import Assignment
+from connect_proxy.managed.registrations import CHECK_PREFIX, Wanted
 from connect_proxy.managed.state_file import Records
 from connect_proxy.supervisor.identity import lives
 
@@ -54,6 +56,49 @@ def expected(records: Records, wanted: Iterable[Assignment]) -> Difference:
         changed=changed,
         kept=tuple(name for name in both if name not in changed),
     )
+
+
+def reload_lines(plan: Difference, before: Iterable[Wanted], after: Iterable[Wanted]) -> tuple[str, ...]:
+    """For people: what a reload does to processes, then what it changes in Consul without touching one.
+
+    A changed registration is named with its keys, never with their values: they may be secrets.
+    """
+    told = {*plan.added, *plan.removed, *plan.changed}
+    old, new = ({one.id: one for one in side if one.id not in told} for side in (before, after))
+    return (
+        *plan.lines(),
+        *(f"+ {_named(new[name])}" for name in sorted(new.keys() - old.keys())),
+        *(f"- {_named(old[name])}" for name in sorted(old.keys() - new.keys())),
+        *(
+            f"~ {_named(new[name])} (in place: {', '.join(keys)})"
+            for name in sorted(old.keys() & new.keys())
+            if (keys := changed_keys(old[name], new[name]))
+        ),
+    )
+
+
+def changed_keys(old: Wanted, new: Wanted) -> tuple[str, ...]:
+    """The keys of a registration whose values differ, those of ``Proxy`` and ``Connect`` by their paths."""
+    bodies = _differing(old.body, new.body)
+    tokens = (old.token, old.sidecar_token) != (new.token, new.sidecar_token)
+    return (*bodies, *(("Token",) if tokens else ()))
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    for key in sorted(old.keys() | new.keys()):
+        left, right = old.get(key), new.get(key)
+        if left == right:
+            continue
+        if isinstance(left, Mapping) and isinstance(right, Mapping):
+            yield from _differing(left, right, f"{path}{key}.")
+        else:
+            yield f"{path}{key}"
+
+
+def _named(wanted: Wanted) -> str:
+    if wanted.id.startswith(CHECK_PREFIX):
+        return f"check {wanted.id.removeprefix(CHECK_PREFIX)}"
+    return f"service {wanted.id}" if wanted.id == wanted.service_id else wanted.id
 
 
 def _needs_restart(running: Assignment, wanted: Assignment) -> bool:

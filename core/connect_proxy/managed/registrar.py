@@ -92,6 +92,11 @@ class Registrar:
         """What could not be registered, by the id of its service; empty when all is well."""
         return dict(self._failures)
 
+    @property
+    def wanted(self) -> Mapping[str, Wanted]:
+        """What Consul is to have, by id; replaced as a whole."""
+        return self._wanted
+
     def has(self, service_id: str) -> bool:
         """Whether it is a service that is kept here."""
         found = self._wanted.get(service_id)
@@ -149,7 +154,7 @@ class Registrar:
         async with self._turn:
             found = await self._found()
             missing = [one for one in self._wanted.values() if not self._is_kept(one, found)]
-            for name in {name for one in self._wanted.values() for name in _shown(one)} & found.keys():
+            for name in {name for one in self._wanted.values() for name in one.shown} & found.keys():
                 self._seen.setdefault(name, found[name])
             if missing:
                 log.info(
@@ -205,7 +210,7 @@ class Registrar:
         register it, but not read it."""
         if self._sent.get(wanted.id) != wanted:
             return False
-        expected = {name: self._seen[name] for name in _shown(wanted) if name in self._seen}
+        expected = {name: self._seen[name] for name in wanted.shown if name in self._seen}
         return all(name in found and found[name] == shown for name, shown in expected.items())
 
     async def _register(self, wanted: Sequence[Wanted]) -> None:
@@ -221,7 +226,7 @@ class Registrar:
                     tasks.create_task(self._register_group(service_id, members, gate))
         if wanted:
             await self._look(
-                [name for one in wanted for name in _shown(one) if self._sent.get(one.id) == one]
+                [name for one in wanted for name in one.shown if self._sent.get(one.id) == one]
             )
 
     async def _register_group(
@@ -279,12 +284,6 @@ class Registrar:
         if registered != self._registered:
             self._registered = registered
             self._remember(registered)
-
-
-def _shown(wanted: Wanted) -> tuple[str, ...]:
-    """What Consul shows of it, spelt as in :meth:`Registrar._found`."""
-    checks = (f"{CHECK_PREFIX}{wanted.check}",) if wanted.check else ()
-    return tuple(dict.fromkeys((*wanted.ids, *checks)))
 
 
 def _leaving(name: str) -> tuple[bool, str]:

@@ -62,6 +62,12 @@ class Wanted:
         """Everything that Consul has of it."""
         return (self.id, *self.brings)
 
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """What Consul shows of it: services by id, checks by their id with :data:`CHECK_PREFIX`."""
+        checks = (f"{CHECK_PREFIX}{self.check}",) if self.check else ()
+        return tuple(dict.fromkeys((*self.ids, *checks)))
+
     def request(self) -> dict[str, Any]:
         """The body to send; it may hold a token in clear."""
         body: dict[str, Any] = thawed(self.body)
