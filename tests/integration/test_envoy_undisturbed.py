@@ -12,15 +12,12 @@ from typing import Any, Final
 
 import pytest
 
-from connect_proxy_envoy.address import PipeAddress
-from connect_proxy_envoy.admin_client import AdminClient
-from support.agents import client_environment
 from support.applications import ask, echo_server
-from support.embedded_agent import connect_proxy_program
+from support.envoy_sidecars import admin_of, envoy_sidecar, wait_ready
 from support.ports import free_port
-from support.processes import Program, wait_until
+from support.processes import wait_until
 from support.real_consul import RealConsul
-from support.real_parts import envoy_binary, envoys_under_test
+from support.real_parts import envoys_under_test
 from support.repeated_calls import calling
 from support.sidecars import register_pair
 
@@ -29,26 +26,10 @@ pytestmark = pytest.mark.integration
 OUTAGE_S: Final = float(os.environ.get("CONNECT_PROXY_OUTAGE_S", "3"))
 
 
-def _envoy(consul: RealConsul, service: str, folder: Path, *words: str, version: str = "1.40") -> Program:
-    """The Envoy sidecar of *service* with our own xDS, its admin API on a socket."""
-    argv: list[str | Path] = [connect_proxy_program(), "envoy", "-sidecar-for", service, "-xds", "local"]
-    argv += ["-envoy-binary", envoy_binary(version), "-admin-bind", f"unix://{folder / service}.admin"]
-    environment = client_environment(CONSUL_HTTP_ADDR=consul.address)
-    return Program([*argv, *words], folder=folder, env=environment, name=f"envoy-{service}")
-
-
-def _admin(folder: Path, service: str) -> AdminClient:
-    return AdminClient(PipeAddress(path=f"{folder / service}.admin"))
-
-
-def _wait_ready(program: Program, folder: Path, service: str) -> None:
-    program.wait_for(_admin(folder, service).is_ready, f"the Envoy of {service} is ready")
-
-
 def _updates(folder: Path) -> dict[str, int]:
     """How often Envoy was told something new."""
     names = ("listener_manager.lds.update_success", "cluster_manager.cds.update_success")
-    admin = _admin(folder, "web")
+    admin = admin_of(folder, "web")
     return {name: value for each in names for name, value in admin.statistics(each).items()}
 
 
@@ -63,13 +44,13 @@ def test_a_token_is_replaced_and_envoy_never_notices(tmp_path: Path) -> None:
         token_file = tmp_path / "token"
         token_file.write_text(first["SecretID"])
         consul.api.set_intention("api", "web", "allow")
-        words = ["-token-file", str(token_file)]
+        words = ["-xds", "local", "-token-file", str(token_file)]
         with (
-            _envoy(consul, "web", tmp_path, *words) as web_sidecar,
-            _envoy(consul, "api", tmp_path, *words) as api_sidecar,
+            envoy_sidecar(consul, "web", tmp_path, *words) as web_sidecar,
+            envoy_sidecar(consul, "api", tmp_path, *words) as api_sidecar,
         ):
-            _wait_ready(web_sidecar, tmp_path, "web")
-            _wait_ready(api_sidecar, tmp_path, "api")
+            wait_ready(web_sidecar, tmp_path, "web")
+            wait_ready(api_sidecar, tmp_path, "api")
             wait_until(lambda: ask(upstream, b"hello") == b"hello", "the first call")
             told = _updates(tmp_path)
             with calling(upstream) as calls:
@@ -110,11 +91,11 @@ def test_no_call_fails_while_consul_is_killed_and_comes_back(tmp_path: Path, ver
     with RealConsul(folder=tmp_path / "consul", durable=True) as consul, echo_server() as web:
         _register_without_checks(consul, web_port=web.port, upstream_port=upstream)
         with (
-            _envoy(consul, "web", tmp_path, version=version) as web_sidecar,
-            _envoy(consul, "api", tmp_path, version=version) as api_sidecar,
+            envoy_sidecar(consul, "web", tmp_path, "-xds", "local", version=version) as web_sidecar,
+            envoy_sidecar(consul, "api", tmp_path, "-xds", "local", version=version) as api_sidecar,
         ):
-            _wait_ready(web_sidecar, tmp_path, "web")
-            _wait_ready(api_sidecar, tmp_path, "api")
+            wait_ready(web_sidecar, tmp_path, "web")
+            wait_ready(api_sidecar, tmp_path, "api")
             wait_until(lambda: ask(upstream, b"hello") == b"hello", "the first call")
             with calling(upstream) as calls:
                 consul.stop()

@@ -10,14 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
 
-from connect_proxy_envoy.address import PipeAddress
-from connect_proxy_envoy.admin_client import AdminClient
-from support.agents import AgentUnderTest, client_environment
+from support.agents import client_environment
 from support.applications import ask, echo_server, greeting_server
 from support.consul_api import ConsulApi
 from support.embedded_agent import EmbeddedAgent, connect_proxy_program
+from support.envoy_sidecars import (
+    admin_of,
+    admin_socket,
+    envoy_sidecar,
+    rotate_root,
+    statistic,
+    wait_ready,
+)
 from support.mesh_ca import MeshCa
 from support.ports import free_port
 from support.processes import Program, wait_until
@@ -29,28 +34,6 @@ from support.sidecars import register_pair
 pytestmark = pytest.mark.integration
 
 
-def _envoy(
-    agent: AgentUnderTest, service: str, folder: Path, *words: str, version: str = "1.40", **env: str
-) -> Program:
-    """The Envoy sidecar of *service*, its admin API on a socket in *folder*."""
-    argv: list[str | Path] = [connect_proxy_program(), "envoy", "-sidecar-for", service]
-    argv += ["-envoy-binary", envoy_binary(version), "-admin-bind", f"unix://{_admin(folder, service)}"]
-    environment = client_environment(CONSUL_HTTP_ADDR=agent.address, **env)
-    return Program([*argv, *words], folder=folder, env=environment, name=f"envoy-{service}")
-
-
-def _admin(folder: Path, service: str) -> str:
-    return str(folder / f"{service}.admin")
-
-
-def _client(folder: Path, service: str) -> AdminClient:
-    return AdminClient(PipeAddress(path=_admin(folder, service)))
-
-
-def _wait_ready(program: Program, folder: Path, service: str) -> None:
-    program.wait_for(_client(folder, service).is_ready, f"the Envoy of {service} is ready")
-
-
 @pytest.mark.parametrize("version", envoys_under_test())
 def test_an_envoy_of_today_just_works_on_an_old_consul(
     real_consul: RealConsul, tmp_path: Path, version: str
@@ -59,11 +42,11 @@ def test_an_envoy_of_today_just_works_on_an_old_consul(
     with echo_server() as web:
         register_pair(real_consul, web_port=web.port, upstream_port=upstream)
         with (
-            _envoy(real_consul, "web", tmp_path, version=version) as web_sidecar,
-            _envoy(real_consul, "api", tmp_path, version=version) as api_sidecar,
+            envoy_sidecar(real_consul, "web", tmp_path, version=version) as web_sidecar,
+            envoy_sidecar(real_consul, "api", tmp_path, version=version) as api_sidecar,
         ):
-            _wait_ready(web_sidecar, tmp_path, "web")
-            _wait_ready(api_sidecar, tmp_path, "api")
+            wait_ready(web_sidecar, tmp_path, "web")
+            wait_ready(api_sidecar, tmp_path, "api")
             wait_until(lambda: ask(upstream, b"hello") == b"hello", "the first call")
             assert "xDS by connect-proxy: Consul 1.8.7 is not known to serve xDS v3" in web_sidecar.stderr
 
@@ -73,9 +56,9 @@ def test_neither_token_nor_key_can_be_read_from_envoys_admin_api(
 ) -> None:
     token = "5ec2e700-0000-4000-8000-000000000000"
     real_consul.api.register({"Name": "web", "Port": 1, "Connect": {"SidecarService": {}}})
-    with _envoy(real_consul, "web", tmp_path, CONSUL_HTTP_TOKEN=token) as sidecar:
-        _wait_ready(sidecar, tmp_path, "web")
-        admin = ConsulApi(address=f"unix://{_admin(tmp_path, 'web')}")
+    with envoy_sidecar(real_consul, "web", tmp_path, CONSUL_HTTP_TOKEN=token) as sidecar:
+        wait_ready(sidecar, tmp_path, "web")
+        admin = ConsulApi(address=f"unix://{admin_socket(tmp_path, 'web')}")
         for path in ("/config_dump", "/server_info", "/certs", "/clusters", "/listeners"):
             shown = admin.get(path).text
             assert shown
@@ -90,11 +73,11 @@ def test_the_embedded_agents_xds_drives_an_envoy_that_runs_alone(
     with echo_server() as web:
         register_pair(embedded_agent, web_port=web.port, upstream_port=upstream)
         with (
-            _envoy(embedded_agent, "web", tmp_path) as web_sidecar,
-            _envoy(embedded_agent, "api", tmp_path) as api_sidecar,
+            envoy_sidecar(embedded_agent, "web", tmp_path) as web_sidecar,
+            envoy_sidecar(embedded_agent, "api", tmp_path) as api_sidecar,
         ):
-            _wait_ready(web_sidecar, tmp_path, "web")
-            _wait_ready(api_sidecar, tmp_path, "api")
+            wait_ready(web_sidecar, tmp_path, "web")
+            wait_ready(api_sidecar, tmp_path, "api")
             assert "xDS by the agent" in api_sidecar.stderr
             assert Path(f"/proc/{api_sidecar.pid}/exe").resolve().name == "envoy"
             wait_until(lambda: ask(upstream, b"hello") == b"hello", "the first call")
@@ -110,7 +93,7 @@ def test_a_printed_bootstrap_starts_an_envoy_on_the_embedded_agent(
     embedded_agent.api.register({"Name": "web", "Port": 1, "Connect": {"SidecarService": {}}})
     environment = client_environment(CONSUL_HTTP_ADDR=embedded_agent.address)
     argv: list[str | Path] = [connect_proxy_program(), "envoy", "-sidecar-for", "web", "-bootstrap"]
-    argv += ["-admin-bind", f"unix://{_admin(tmp_path, 'web')}"]
+    argv += ["-admin-bind", f"unix://{admin_socket(tmp_path, 'web')}"]
     with Program(argv, folder=tmp_path, env=environment) as printing:
         assert printing.wait() == 0
         document = json.loads(printing.stdout)
@@ -118,8 +101,8 @@ def test_a_printed_bootstrap_starts_an_envoy_on_the_embedded_agent(
     path.write_text(json.dumps(document))
     words: list[str | Path] = [envoy_binary(), "--config-path", path, "--disable-hot-restart"]
     with Program(words, folder=tmp_path) as envoy:
-        _wait_ready(envoy, tmp_path, "web")
-        listeners = _client(tmp_path, "web").statistics("listener_manager.total_listeners_active")
+        wait_ready(envoy, tmp_path, "web")
+        listeners = admin_of(tmp_path, "web").statistics("listener_manager.total_listeners_active")
         assert listeners == {"listener_manager.total_listeners_active": 1}
 
 
@@ -132,18 +115,18 @@ def test_a_new_root_drops_nothing_and_re_sends_no_listener(tmp_path: Path, versi
     ):
         register_pair(consul, web_port=web.port, upstream_port=upstream)
         with (
-            _envoy(consul, "web", tmp_path, version=version) as web_sidecar,
-            _envoy(consul, "api", tmp_path, version=version) as api_sidecar,
+            envoy_sidecar(consul, "web", tmp_path, version=version) as web_sidecar,
+            envoy_sidecar(consul, "api", tmp_path, version=version) as api_sidecar,
         ):
-            _wait_ready(web_sidecar, tmp_path, "web")
-            _wait_ready(api_sidecar, tmp_path, "api")
+            wait_ready(web_sidecar, tmp_path, "web")
+            wait_ready(api_sidecar, tmp_path, "api")
             wait_until(lambda: ask(upstream, b"hello") == b"hello", "the first call")
-            admin = _client(tmp_path, "web")
+            admin = admin_of(tmp_path, "web")
             listeners = admin.statistics("listener_manager.lds.update_success")
             with calling(upstream) as calls, socket.create_connection(("127.0.0.1", upstream)) as held:
-                _rotate(consul)
+                rotate_root(consul)
                 # Consul spreads the new leaves over half a minute.
-                wait_until(lambda: _roots_of_leaf(admin) >= 2, "the new leaf", deadline_s=90)
+                wait_until(lambda: _roots_of_leaf(tmp_path) >= 2, "the new leaf", deadline_s=90)
                 before = calls.made
                 wait_until(lambda: calls.made > before + 5, "calls with the new certificates")
                 held.sendall(b"still here")
@@ -159,11 +142,11 @@ def test_a_listener_that_cannot_bind_is_named_and_comes_when_the_port_is_free(
     with echo_server() as web, socket.create_server(("127.0.0.1", second)) as squatter:
         register_pair(real_consul, web_port=web.port, upstream_port=first)
         with (
-            _envoy(real_consul, "web", tmp_path) as web_sidecar,
-            _envoy(real_consul, "api", tmp_path) as api_sidecar,
+            envoy_sidecar(real_consul, "web", tmp_path) as web_sidecar,
+            envoy_sidecar(real_consul, "api", tmp_path) as api_sidecar,
         ):
-            _wait_ready(web_sidecar, tmp_path, "web")
-            _wait_ready(api_sidecar, tmp_path, "api")
+            wait_ready(web_sidecar, tmp_path, "web")
+            wait_ready(api_sidecar, tmp_path, "api")
             register_pair(real_consul, web_port=web.port, upstream_port=second)
             api_sidecar.wait_for_output(f"Envoy refuses Listener web:127.0.0.1:{second}: ")
             api_sidecar.send(signal.SIGUSR1)
@@ -179,17 +162,17 @@ def test_a_stop_waits_for_callers_and_not_for_the_applications_own_calls(
     with echo_server() as web:
         register_pair(real_consul, web_port=web.port, upstream_port=upstream)
         with (
-            _envoy(real_consul, "web", tmp_path, "-drain-time", "60s") as web_sidecar,
-            _envoy(real_consul, "api", tmp_path, "-drain-time", "60s") as api_sidecar,
+            envoy_sidecar(real_consul, "web", tmp_path, "-drain-time", "60s") as web_sidecar,
+            envoy_sidecar(real_consul, "api", tmp_path, "-drain-time", "60s") as api_sidecar,
         ):
-            _wait_ready(web_sidecar, tmp_path, "web")
-            _wait_ready(api_sidecar, tmp_path, "api")
+            wait_ready(web_sidecar, tmp_path, "web")
+            wait_ready(api_sidecar, tmp_path, "api")
             wait_until(lambda: ask(upstream, b"hello") == b"hello", "the first call")
             with socket.create_connection(("127.0.0.1", upstream), timeout=15) as held:
                 held.sendall(b"one")
                 assert held.recv(3) == b"one"
                 web_sidecar.send(signal.SIGTERM)
-                wait_until(lambda: not _client(tmp_path, "web").is_ready(), "it drains")
+                wait_until(lambda: not admin_of(tmp_path, "web").is_ready(), "it drains")
                 held.sendall(b"two")
                 assert held.recv(3) == b"two"
                 assert api_sidecar.end() == 0
@@ -200,8 +183,8 @@ def test_a_certificate_of_another_mesh_is_refused(real_consul: RealConsul, tmp_p
     """Also one that claims the right identity."""
     with echo_server() as web:
         register_pair(real_consul, web_port=web.port, upstream_port=free_port())
-        with _envoy(real_consul, "web", tmp_path) as sidecar:
-            _wait_ready(sidecar, tmp_path, "web")
+        with envoy_sidecar(real_consul, "web", tmp_path) as sidecar:
+            wait_ready(sidecar, tmp_path, "web")
             trust_domain = real_consul.api.get("/v1/agent/connect/ca/roots").json["TrustDomain"]
             port = real_consul.api.get("/v1/agent/service/web-sidecar-proxy").json["Port"]
             for stranger in (MeshCa(trust_domain=trust_domain).leaf("api"), None):
@@ -217,11 +200,11 @@ def test_a_denied_caller_does_not_hear_an_application_that_speaks_first(
     with greeting_server(b"220 ready") as web:
         register_pair(real_consul, web_port=web.port, upstream_port=upstream)
         with (
-            _envoy(real_consul, "web", tmp_path, version=version) as web_sidecar,
-            _envoy(real_consul, "api", tmp_path, version=version) as api_sidecar,
+            envoy_sidecar(real_consul, "web", tmp_path, version=version) as web_sidecar,
+            envoy_sidecar(real_consul, "api", tmp_path, version=version) as api_sidecar,
         ):
-            _wait_ready(web_sidecar, tmp_path, "web")
-            _wait_ready(api_sidecar, tmp_path, "api")
+            wait_ready(web_sidecar, tmp_path, "web")
+            wait_ready(api_sidecar, tmp_path, "api")
             wait_until(lambda: _greeting(upstream) == b"220 ready", "the greeting")
             real_consul.api.set_intention("api", "web", "deny")
             wait_until(lambda: _greeting(upstream) == b"", "the refusal")
@@ -260,20 +243,6 @@ def _answer(port: int, identity: Any, folder: Path) -> bytes:
         return b""
 
 
-def _rotate(consul: RealConsul) -> None:
-    """Give Consul a root of the test's own."""
-    roots = consul.api.get("/v1/agent/connect/ca/roots").json
-    ca = MeshCa(trust_domain=roots["TrustDomain"], name="Rotated")
-    key = ca.key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.TraditionalOpenSSL,
-        serialization.NoEncryption(),
-    ).decode()
-    config = {"PrivateKey": key, "RootCert": ca.root_pem, "LeafCertTTL": "72h"}
-    answer = consul.api.put("/v1/connect/ca/configuration", {"Provider": "consul", "Config": config})
-    assert answer.status == 200, answer.text
-
-
-def _roots_of_leaf(admin: AdminClient) -> int:
+def _roots_of_leaf(folder: Path) -> int:
     """How often the leaf was taken over."""
-    return admin.statistics("sds.leaf.update_success").get("sds.leaf.update_success", 0)
+    return statistic(folder, "web", "sds.leaf.update_success")
