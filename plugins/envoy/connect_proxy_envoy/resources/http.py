@@ -8,6 +8,7 @@ from typing import Any, Final
 from connect_proxy_envoy.knobs import Knobs
 from connect_proxy_envoy.resources.names import duration
 from connect_proxy_envoy.resources.protocol import GRPC, HTTP2, Protocol
+from connect_proxy_envoy.resources.retries import retry_policy
 from connect_proxy_envoy.resources.type_urls import GRPC_BRIDGE, GRPC_STATS, HTTP_MANAGER, ROUTER
 
 _IDENTITY_DETAILS: Final = {"subject": True, "cert": True, "chain": True, "dns": True, "uri": True}
@@ -54,7 +55,9 @@ def _route_config(
     knobs: Knobs, name: str, cluster: str, *, inbound: bool, match: Mapping[str, str]
 ) -> dict[str, Any]:
     route: dict[str, Any] = {"cluster": cluster}
-    if inbound and (timeout := knobs.integer("local_request_timeout_ms", -1)) >= 0:
+    if not inbound:
+        route["retryPolicy"] = retry_policy()
+    elif (timeout := knobs.integer("local_request_timeout_ms", -1)) >= 0:
         route["timeout"] = duration(timeout)
     host = {"name": name, "domains": ["*"], "routes": [{"match": dict(match), "route": route}]}
     return {"name": name, "virtualHosts": [host]}

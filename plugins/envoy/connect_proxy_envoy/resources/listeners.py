@@ -20,6 +20,7 @@ from connect_proxy_envoy.resources.names import (
     upstream_stat_prefix,
 )
 from connect_proxy_envoy.resources.protocol import Protocol
+from connect_proxy_envoy.resources.retries import UPSTREAM_ATTEMPTS
 from connect_proxy_envoy.resources.tls import downstream_tls
 from connect_proxy_envoy.resources.type_urls import CONNECTION_LIMIT, LISTENER, RBAC_FILTER, TCP_PROXY
 from connect_proxy_envoy.version import Version
@@ -73,10 +74,7 @@ def public_listener(
     else:
         last = _tcp_proxy("public_listener", LOCAL_APP)
         if envoy >= CONNECTS_AFTER_HANDSHAKE:
-            last["typedConfig"] |= {
-                "upstreamConnectMode": "ON_DOWNSTREAM_TLS_HANDSHAKE",
-                "maxEarlyDataBytes": 0,
-            }
+            last["typedConfig"] |= _AFTER_HANDSHAKE
         filters.append(last)
     listener = {
         "@type": LISTENER,
@@ -103,6 +101,7 @@ def upstream_listener(upstream: Upstream, place: Place, knobs: Knobs, protocol: 
         last = http_filter(protocol, knobs, prefix=prefix, cluster=cluster, inbound=False)
     else:
         last = _tcp_proxy(prefix, cluster)
+        last["typedConfig"]["maxConnectAttempts"] = UPSTREAM_ATTEMPTS
     listener = {
         "@type": LISTENER,
         "name": upstream_listener_name(upstream),

@@ -22,6 +22,7 @@ HTTP_MANAGER: Final = f"{_EXTENSIONS}.filters.network.http_connection_manager.v3
 ROUTER: Final = f"{_EXTENSIONS}.filters.http.router.v3.Router"
 GRPC_STATS: Final = f"{_EXTENSIONS}.filters.http.grpc_stats.v3.FilterConfig"
 GRPC_BRIDGE: Final = f"{_EXTENSIONS}.filters.http.grpc_http1_bridge.v3.Config"
+PREVIOUS_HOSTS: Final = f"{_EXTENSIONS}.retry.host.previous_hosts.v3.PreviousHostsPredicate"
 DOWNSTREAM_TLS: Final = f"{_EXTENSIONS}.transport_sockets.tls.v3.DownstreamTlsContext"
 UPSTREAM_TLS: Final = f"{_EXTENSIONS}.transport_sockets.tls.v3.UpstreamTlsContext"
 HTTP_OPTIONS_NAME: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
