@@ -118,6 +118,7 @@ class Inbound:
 
     def _identify(self, channel: TlsChannel) -> None:
         self._world.counters["inbound_handshakes"] += 1
+        self._world.counters[f"inbound_tls_versions.{channel.session.version()}"] += 1
         try:
             self._peer = self._tls.identities.check(channel.session.getpeercert(binary_form=True))
         except PeerRefusedError as exc:

@@ -16,6 +16,7 @@ HELP: Final = {
     "accepted_total": ("counter", "Connections that were accepted."),
     "handshakes_total": ("counter", "TLS handshakes that were completed."),
     "handshakes_resumed_total": ("counter", "Of those, how many resumed a session."),
+    "tls_versions_total": ("counter", "TLS handshakes that were completed, by the version agreed on."),
     "received_bytes_total": ("counter", "Bytes that came from the mesh, decrypted."),
     "sent_bytes_total": ("counter", "Bytes that went into the mesh, before encryption."),
     "ended_total": ("counter", "Relayed connections by how they ended: orderly, or cut off."),
@@ -82,6 +83,8 @@ def _add_counter(page: _Page, name: str, value: int) -> None:
     kind, _, reason = rest.partition(".")
     if direction not in {"inbound", "outbound"}:
         page.add(f"{name}_total", value)
+    elif kind == "tls_versions":
+        page.add("tls_versions_total", value, direction=direction, version=reason)
     elif reason:
         page.add(REASONS[kind], value, direction=direction, reason=reason)
     elif rest in DIRECTIONS:

@@ -13,6 +13,7 @@ from connect_proxy.secret import Secret
 from connect_proxy_builtin.openssl_buffers import MemoryBuffer, Scratch
 from connect_proxy_builtin.openssl_library import Library
 from connect_proxy_builtin.openssl_session import OpenSslSession, Ticket, openssl_error
+from connect_proxy_builtin.tls_versions import TlsVersions
 
 CIPHERS: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 """For TLS 1.2."""
@@ -20,7 +21,6 @@ CIPHERSUITES: Final = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA
 """For TLS 1.3. 128 bits first, as Go and BoringSSL have it where the processor knows AES."""
 GROUPS: Final = b"X25519:P-256:P-384"
 """What Consul's proxy and Envoy have in common with us: no time is spent on keys for others."""
-TLS_1_2: Final = 0x0303
 VERIFY_PEER: Final = 0x03
 """SSL_VERIFY_PEER and SSL_VERIFY_FAIL_IF_NO_PEER_CERT."""
 MODE: Final = 0x02 | 0x04 | 0x10
@@ -36,14 +36,15 @@ SESSION_CONTEXT: Final = b"connect-proxy"
 class OpenSslContext:
     """One side's; for one thread."""
 
-    def __init__(self, library: Library, *, server_side: bool) -> None:
+    def __init__(self, library: Library, *, versions: TlsVersions, server_side: bool) -> None:
         self._library, self._server_side = library, server_side
         self._scratch = Scratch(library)
         lib, ffi = library.lib, library.ffi
         lib.ERR_clear_error()
         context = self._checked(lib.SSL_CTX_new(lib.TLS_method()))
         self._context = ffi.gc(context, lib.SSL_CTX_free)
-        self._checked(lib.SSL_CTX_set_min_proto_version(self._context, TLS_1_2))
+        self._checked(lib.SSL_CTX_set_min_proto_version(self._context, versions.minimum))
+        self._checked(lib.SSL_CTX_set_max_proto_version(self._context, versions.maximum))
         self._checked(lib.SSL_CTX_set_cipher_list(self._context, CIPHERS))
         self._checked(lib.SSL_CTX_set_ciphersuites(self._context, CIPHERSUITES))
         self._checked(lib.SSL_CTX_set1_curves_list(self._context, GROUPS))

@@ -33,6 +33,7 @@ NEEDED: Final = (
     "SSL_CTX_set1_curves_list",
     "SSL_CTX_set_cipher_list",
     "SSL_CTX_set_ciphersuites",
+    "SSL_CTX_set_max_proto_version",
     "SSL_CTX_set_min_proto_version",
     "SSL_CTX_set_mode",
     "SSL_CTX_set_options",

@@ -159,6 +159,7 @@ class Outbound:
         assert self._instance is not None
         counters = self._world.counters
         counters["outbound_handshakes"] += 1
+        counters[f"outbound_tls_versions.{channel.session.version()}"] += 1
         if self._resuming and channel.session.session_reused:
             counters["outbound_handshakes_resumed"] += 1
         expected = self._instance.target.expected_uri

@@ -18,6 +18,7 @@ from connect_proxy.mesh.spiffe import ServiceIdentity
 from connect_proxy.secret import Secret
 from connect_proxy.snapshot.snapshot import ProxySnapshot
 from connect_proxy_builtin import config_values
+from connect_proxy_builtin.tls_versions import EVERY_VERSION, TlsVersions, tls_versions
 
 LOCAL_CONNECT_TIMEOUT_S: Final = 1.0
 HANDSHAKE_TIMEOUT_S: Final = 10.0
@@ -122,6 +123,7 @@ class TlsMaterial:
     valid_after: float
     """Seconds since the epoch."""
     valid_before: float
+    versions: TlsVersions = EVERY_VERSION
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,7 +154,11 @@ def plane_policy(snapshot: ProxySnapshot) -> PlanePolicy:
             )
             for upstream in registration.upstreams
         ),
-        tls=tls_material(snapshot.leaf, snapshot.roots),
+        tls=tls_material(
+            snapshot.leaf,
+            snapshot.roots,
+            tls_versions(registration.config, where=f"proxy {registration.id!r}"),
+        ),
         access_log=access_log(registration),
     )
 
@@ -271,7 +277,7 @@ def _expected_uri(upstream: Upstream, endpoint: Endpoint, trust_domain: str) -> 
     ).uri.lower()
 
 
-def tls_material(leaf: Leaf, roots: Roots) -> TlsMaterial:
+def tls_material(leaf: Leaf, roots: Roots, versions: TlsVersions = EVERY_VERSION) -> TlsMaterial:
     """The leaf with its key, and every root that Consul lists: old ones too, until it drops them."""
     return TlsMaterial(
         identity=leaf.uri,
@@ -282,4 +288,5 @@ def tls_material(leaf: Leaf, roots: Roots) -> TlsMaterial:
         trust_domain=roots.trust_domain.lower(),
         valid_after=leaf.valid_after.timestamp(),
         valid_before=leaf.valid_before.timestamp(),
+        versions=versions,
     )

@@ -16,18 +16,22 @@ from connect_proxy_builtin.policy import (
     upstream_policy,
 )
 from connect_proxy_builtin.process_settings import status_address, worker_count
+from connect_proxy_builtin.tls_versions import tls_versions
 
 
 def effective_configuration(registration: Registration) -> Mapping[str, Any]:
     """Every value in force, defaults included. Raises ConfigurationError naming a wrong key."""
     public, inbound = public_address(registration), inbound_policy(registration)
     status = status_address(registration)
+    versions = tls_versions(registration.config, where=f"proxy {registration.id!r}")
     return {
         "proxy_id": registration.id,
         "service": inbound.service,
         "workers": worker_count(registration),
         "status_address": str(status) if status is not None else "",
         "access_log": access_log(registration),
+        "tls_min_version": versions.minimum.name,
+        "tls_max_version": versions.maximum.name,
         "public_listener": None
         if public is None
         else {

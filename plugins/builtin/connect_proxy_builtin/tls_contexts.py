@@ -22,6 +22,7 @@ from connect_proxy_builtin.peer_identity import PeerIdentities
 from connect_proxy_builtin.policy import TlsMaterial
 from connect_proxy_builtin.tls_channel import TlsChannel
 from connect_proxy_builtin.tls_sessions import SessionStore
+from connect_proxy_builtin.tls_versions import TlsVersions
 
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """For TLS 1.2; those of 1.3 are all good."""
@@ -75,7 +76,7 @@ def tls_generation(number: int, material: TlsMaterial) -> TlsGeneration:
         client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         client.check_hostname = False  # the SPIFFE URI is checked instead: peer_identity
         for context in (server, client):
-            _restrict(context)
+            _restrict(context, material.versions)
             context.load_verify_locations(cadata=material.roots_pem)
             _load_leaf(context, material)
     except (ssl.SSLError, ValueError) as exc:
@@ -91,8 +92,9 @@ def tls_generation(number: int, material: TlsMaterial) -> TlsGeneration:
     )
 
 
-def _restrict(context: ssl.SSLContext) -> None:
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+def _restrict(context: ssl.SSLContext, versions: TlsVersions) -> None:
+    context.minimum_version = ssl.TLSVersion(versions.minimum)
+    context.maximum_version = ssl.TLSVersion(versions.maximum)
     context.verify_mode = ssl.CERT_REQUIRED
     context.set_ciphers(CIPHERS)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION

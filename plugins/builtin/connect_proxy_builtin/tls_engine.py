@@ -83,7 +83,9 @@ def generation(number: int, material: TlsMaterial) -> Generation:
 def openssl_generation(library: Library, number: int, material: TlsMaterial) -> OpenSslGeneration:
     """Contexts from *material*. Raises ConfigurationError if certificate, key and roots are unusable."""
     try:
-        server, client = (OpenSslContext(library, server_side=side) for side in (True, False))
+        server, client = (
+            OpenSslContext(library, versions=material.versions, server_side=side) for side in (True, False)
+        )
         for context in (server, client):
             context.trust(material.roots_pem)
             context.show(material.certificate_pem, material.private_key)

@@ -22,6 +22,7 @@ REGISTRATION = Registration(
             "workers": 2,
             "status_address": "unix:///run/web.sock",
             "access_log": "stderr",
+            "tls_min_version": "TLSv1_3",
         }
     ),
     upstreams=(
@@ -43,6 +44,8 @@ def test_every_value_in_force_is_shown_defaults_included() -> None:
         "workers": 2,
         "status_address": "unix:///run/web.sock",
         "access_log": "stderr",
+        "tls_min_version": "TLSv1_3",
+        "tls_max_version": "TLSv1_3",
         "public_listener": {
             "address": "10.0.0.1:21000",
             "handshake_timeout_ms": 2000,

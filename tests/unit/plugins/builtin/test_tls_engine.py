@@ -22,6 +22,7 @@ from connect_proxy_builtin.policy import Target, TlsMaterial, tls_material
 from connect_proxy_builtin.tls_channel import CHUNK, RECORD, SLICE, TlsChannel
 from connect_proxy_builtin.tls_contexts import TlsGeneration, tls_generation
 from connect_proxy_builtin.tls_engine import Generation, OpenSslGeneration, generation, openssl_generation
+from connect_proxy_builtin.tls_versions import TlsVersion, TlsVersions
 from support.builtin_sidecar import leaf_of, roots_of
 from support.mesh_ca import Identity, MeshCa, client_context
 
@@ -171,6 +172,33 @@ def test_a_flawed_caller_is_refused(
     with pytest.raises(ssl.SSLError) as caught, connected(server, client):
         pass
     assert caught.value.reason == "CERTIFICATE_VERIFY_FAILED"
+
+
+@pytest.mark.parametrize("version", list(TlsVersion))
+def test_a_range_of_one_version_pins_it_from_either_side(
+    mesh_ca: MeshCa, server_engine: Make, client_engine: Make, version: TlsVersion
+) -> None:
+    anything = material(mesh_ca)
+    pinned = dataclasses.replace(anything, versions=TlsVersions(minimum=version, maximum=version))
+    for serving, calling in ((pinned, anything), (anything, pinned)):
+        with connected(server_engine(1, serving), client_engine(1, calling)) as (caller, answerer):
+            spoken = version.name.replace("_", ".")
+            assert caller.channel.session.version() == answerer.channel.session.version() == spoken
+
+
+def test_sides_without_a_common_version_do_not_connect(
+    mesh_ca: MeshCa, server_engine: Make, client_engine: Make
+) -> None:
+    old, new = (
+        dataclasses.replace(material(mesh_ca), versions=TlsVersions(minimum=version, maximum=version))
+        for version in TlsVersion
+    )
+    for serving, calling in ((old, new), (new, old)):
+        with (
+            pytest.raises(ssl.SSLError),
+            connected(server_engine(1, serving), client_engine(1, calling)),
+        ):
+            pass
 
 
 def test_a_caller_without_certificate_is_refused(mesh_ca: MeshCa, server_engine: Make) -> None:
