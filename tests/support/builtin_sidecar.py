@@ -253,6 +253,11 @@ class Sidecar:
         counters: Mapping[str, int] = self.proxy.status().get("counters", {})
         return counters.get(name, 0)
 
+    def status_now(self) -> Mapping[str, Any]:
+        """The status with figures of this moment; ``proxy.status()`` has those last reported."""
+        asked = asyncio.run_coroutine_threadsafe(self.proxy.fresh_status(), self._loop)
+        return asked.result(timeout=15)
+
     def wait_for_counter(self, name: str, value: int) -> None:
         """Until the figure is at least *value*."""
         wait_until(lambda: self.counter(name) >= value, f"{name} >= {value}: {self.proxy.status()}")

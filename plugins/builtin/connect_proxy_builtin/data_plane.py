@@ -180,6 +180,13 @@ class DataPlane:
             total.update(report.counters)
         return dict(sorted(total.items()))
 
+    def open_by_worker(self) -> list[Mapping[str, int]]:
+        """How the open connections are spread: one mapping for each worker that has reported, in order."""
+        return [
+            {name: report.counters.get(name, 0) for name in ("inbound_open", "outbound_open")}
+            for _, report in sorted(self._reports.items())
+        ]
+
     def upstream_instances(self) -> Mapping[str, list[Mapping[str, Any]]]:
         """Per upstream its instances as each worker sees them."""
         seen: dict[str, list[Mapping[str, Any]]] = {}

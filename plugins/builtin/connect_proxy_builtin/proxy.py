@@ -241,6 +241,7 @@ class BuiltinProxy:
                 name or "public": why for name, why in plane.listeners.failures.items()
             }
             picture["counters"] = plane.counters()
+            picture["workers"] = plane.open_by_worker()
             picture["upstreams"] = plane.upstream_instances()
         if self._rejected:
             picture["rejected_configuration"] = self._rejected
