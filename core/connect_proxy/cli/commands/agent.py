@@ -38,7 +38,9 @@ def _dev(given: Given) -> int:
     from connect_proxy.cli.agent import dev, managed
 
     refuse(
-        given, {row.name for row in CONSUL_API} - {"datacenter"}, "the embedded agent is the Consul behind"
+        given,
+        {row.name for row in CONSUL_API} - {"datacenter"},
+        "with -dev the embedded agent is the Consul behind, and its own port is -http-port",
     )
     settings = resolve(ROWS, (defaults(ROWS), given.layer))
     configure_logs(canonical_level(settings.text("log-level")), as_json=settings.boolean("log-json"))

@@ -128,7 +128,8 @@ def _text(text: str, status: int, headers: dict[str, str] | None = None) -> Resp
 
 
 async def _not_found(request: Request, exc: Exception) -> Response:
-    return Response(status_code=404)
+    text = f"the embedded agent has no {request.url.path!r}: it serves a mesh; for all the rest run Consul"
+    return _text(text, 404)
 
 
 def _starlette_path(path: str) -> str:

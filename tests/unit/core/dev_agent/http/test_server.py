@@ -37,9 +37,10 @@ def test_options_names_the_methods() -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/nosuch", "/v1/agent/self/", "/v2/agent/self"])
-def test_an_unknown_path_is_not_found(path: str) -> None:
+def test_an_unknown_path_is_not_found_and_the_answer_says_whose_agent_this_is(path: str) -> None:
     (answer,) = answers(("GET", path))
-    assert (answer.status_code, answer.text) == (404, "")
+    assert answer.status_code == 404
+    assert answer.text.startswith(f"the embedded agent has no '{path}'")
 
 
 def test_json_is_compact_unless_asked_to_be_pretty() -> None:
