@@ -69,7 +69,10 @@ def test_without_anything_to_run_it_says_what_there_is() -> None:
     ("words", "problem"),
     [
         (["-http-port", "0"], "-http-port cannot be used here: it is of the embedded agent: add -dev"),
-        (["-dev", "-http-addr", "x:1"], "-http-addr cannot be used here: the embedded agent is the Consul"),
+        (
+            ["-dev", "-http-addr", "x:1"],
+            "-http-addr cannot be used here: with -dev the embedded agent is the Consul",
+        ),
         (["-config-dir", "x", "web"], 'does not take the word "web"'),
     ],
 )
