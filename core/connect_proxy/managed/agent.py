@@ -6,17 +6,18 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from starlette.types import ASGIApp
 
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.client import connect_consul
-from connect_proxy.errors import ConnectProxyError, PortInUseError
+from connect_proxy.errors import ConnectProxyError
 from connect_proxy.managed.api import AgentApi
+from connect_proxy.managed.api_listener import api_access, listening
+from connect_proxy.managed.api_registration import ApiRegistration
+from connect_proxy.managed.api_services import ApiServices
 from connect_proxy.managed.assigning import Assigner, placed
 from connect_proxy.managed.configuration import AgentConfiguration
 from connect_proxy.managed.control import ControlServer, socket_path
@@ -25,35 +26,14 @@ from connect_proxy.managed.fleet import Fleet
 from connect_proxy.managed.loading import load_configuration
 from connect_proxy.managed.log_rotation import rotate_all
 from connect_proxy.managed.operations import Operations
+from connect_proxy.managed.options import ManagedAgentOptions
 from connect_proxy.managed.registrar import Registrar
 from connect_proxy.managed.registrations import wanted_registrations
-from connect_proxy.managed.state_file import DataDirectory
-from connect_proxy.supervisor.notify import ServiceManager
 
 log = logging.getLogger("connect_proxy.managed")
 
 ROTATION_PERIOD_S = 60.0
 SETTLE_PERIOD_S = 3.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ManagedAgentOptions:
-    """What the command line asked for."""
-
-    paths: tuple[Path, ...]
-    """Configuration folders and files, in order."""
-    directory: DataDirectory | None
-    """None: proxies end with the agent."""
-    access: AgentAccess
-    """The Consul behind."""
-    api_address: tuple[str, int] | None = ("127.0.0.1", 8510)
-    """None: the API stands in front of the Consul behind (:meth:`ManagedAgent.over`)."""
-    control_folder: Path | None = None
-    """Where the control socket is without a data directory; None: there is none then."""
-    log_level: str = "INFO"
-    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    manager: ServiceManager = field(default_factory=ServiceManager)
-    """Told when the agent is ready, reloads, ends."""
 
 
 class ManagedAgent:
@@ -71,9 +51,19 @@ class ManagedAgent:
             on_withdrawn=self._withdrawn,
             on_recovered=self._recovered,
         )
-        self._api = AgentApi(access=options.access, registrar=self._registrar)
         self._assigner = Assigner(options, self._client, self._fleet, self._registrar)
         self._configuration = AgentConfiguration()
+        self._api_services = ApiServices(options.directory)
+        self._api = AgentApi(
+            access=options.access,
+            registrar=self._registrar,
+            registration=ApiRegistration(
+                self._api_services,
+                configuration=lambda: self._configuration,
+                rehearse=lambda configuration: self._assigner.assign(configuration, dry_run=True),
+                apply=lambda: self._apply(self._configuration),
+            ),
+        )
         self._operations = Operations(
             self._fleet,
             options.directory,
@@ -154,8 +144,10 @@ class ManagedAgent:
         async with self._applying:
             for warning in configuration.warnings:
                 log.warning("%s", warning)
-            assignments = await self._assigner.assign(configuration)
-            await self._assigner.register(configuration, assignments)
+            self._api_services.forget_defined(configuration)
+            whole = self._api_services.over(configuration)
+            assignments = await self._assigner.assign(whole)
+            await self._assigner.register(whole, assignments)
             self._configuration = configuration
             before = {name: member.record for name, member in self._fleet.members.items()}
             plan = await self._fleet.apply(assignments)
@@ -168,8 +160,9 @@ class ManagedAgent:
         configuration = load_configuration(self._options.paths)
         before = self._registrar.wanted
         if dry_run:
-            assignments = await self._assigner.assign(configuration, dry_run=True)
-            after = wanted_registrations(configuration, placed(assignments))
+            whole = self._api_services.over(configuration)
+            assignments = await self._assigner.assign(whole, dry_run=True)
+            after = wanted_registrations(whole, placed(assignments))
             return list(reload_lines(self._fleet.plan(assignments), before.values(), after))
         self._options.manager.reloading()
         try:
@@ -190,7 +183,7 @@ class ManagedAgent:
 
     async def preview(self) -> list[str]:
         """What a start would do to what the last agent on this data directory left; does nothing."""
-        configuration = load_configuration(self._options.paths)
+        configuration = self._api_services.over(load_configuration(self._options.paths))
         if self._options.api_address is not None:
             host, port = self._options.api_address
             self._assigner.api_access = AgentAccess(host=host, port=port)
@@ -212,8 +205,9 @@ class ManagedAgent:
             await asyncio.sleep(interval_s)
 
     def _withdrawn(self, service_id: str) -> None:
-        """Deregistered on our own API: its proxy goes until the next reload."""
-        self._assigner.withdrawn.add(service_id)
+        """Deregistered on our own API: its proxy goes; that of a file comes back at the next reload."""
+        if any(service.id == service_id for service in self._configuration.services):
+            self._assigner.withdrawn.add(service_id)
         self._keep(self._apply(self._configuration))
 
     def _recovered(self) -> None:
@@ -251,25 +245,3 @@ class ManagedAgent:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("%s", error, exc_info=None if isinstance(error, ConnectProxyError) else error)
-
-
-def listening(host: str, port: int) -> socket.socket:
-    """The API's listener. Raises PortInUseError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as exc:
-        listener.close()
-        message = f"the agent's API cannot listen on '{host}:{port}': {exc.strerror}; set -api-addr"
-        raise PortInUseError(message) from exc
-    listener.listen(128)
-    return listener
-
-
-def api_access(listener: socket.socket) -> AgentAccess:
-    """How proxies reach the API on *listener*."""
-    host, port = listener.getsockname()[:2]
-    loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (compared, not bound)
-    return AgentAccess(host=loopback.get(host, host), port=port)

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.errors import ApiError
+from connect_proxy.managed.api_registration import ApiRegistration
 from connect_proxy.managed.api_request import (
     as_agent,
     client_gone,
@@ -30,9 +31,10 @@ from connect_proxy.managed.api_rules import (
     PROXY,
     REGISTER,
     ApiRequest,
-    has_managed_proxy,
     is_clean,
+    parsed,
     proxy_may,
+    service_id,
 )
 from connect_proxy.managed.forwarding import ConsulBehind
 from connect_proxy.managed.proxy_view import PublishedProxy
@@ -53,13 +55,12 @@ JITTER_FRACTION: Final = 16
 class AgentApi:
     """Started, published to and stopped by the agent. Deregistrations reach the registrar."""
 
-    def __init__(
-        self, *, access: AgentAccess, registrar: Registrar, allow_managed_api_registration: bool = False
-    ) -> None:
-        """*access*: the Consul behind, with the agent's own token in it."""
+    def __init__(self, *, access: AgentAccess, registrar: Registrar, registration: ApiRegistration) -> None:
+        """*access*: the Consul behind, with the agent's own token in it. *registration*: what becomes of
+        managed proxies that are registered here."""
         self._access = access
         self._registrar = registrar
-        self._allows_registration = allow_managed_api_registration
+        self._registration = registration
         self._proxies = PublishedProxies()
         self._behind: ConsulBehind | None = None
         self._server: AsgiServer | None = None
@@ -112,8 +113,11 @@ class AgentApi:
             if not proxy_may(owner.proxy, request):
                 raise ApiError(403, "Permission denied")
             scope = as_agent(scope, self._access)
-        elif method == "PUT" and path == REGISTER:
-            self._check_registration(body)
+        elif method == "PUT" and path == REGISTER and self._registers_managed(body):
+            if owner is not None:
+                raise ApiError(403, "Permission denied: a managed proxy may not register managed proxies")
+            await self._registration.handle(body, app, scope, receive, send)
+            return
         elif method == "PUT" and path.startswith(DEREGISTER):
             await self._deregister(path.removeprefix(DEREGISTER), app, scope, receive, send)
             return
@@ -121,33 +125,27 @@ class AgentApi:
 
     # ------------------------------------------------------------ services
 
-    def _check_registration(self, body: bytes) -> None:
-        """Raises ApiError (400) for a managed proxy: which programs are started, files alone say."""
-        if not has_managed_proxy(body):
-            return
-        message = "Managed proxies may not be registered by the API: define the service in a file"
-        if self._allows_registration:
-            message = (
-                "Managed proxies cannot be registered by the API in this version, though"
-                " allow_managed_api_registration is set: define the service in a file"
-            )
-        raise ApiError(400, message)
+    def _registers_managed(self, body: bytes) -> bool:
+        return self._registration.concerns(body) and not self._registrar.is_sending(
+            service_id(body), parsed(body)
+        )
 
     async def _deregister(
-        self, service_id: str, app: ASGIApp, scope: Scope, receive: Receive, send: Send
+        self, leaving: str, app: ASGIApp, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """As Consul does it; then the service's proxy goes too."""
-        owner = self._registrar.owner_of(service_id)
-        if owner and not service_id.endswith(SIDECAR_SUFFIX):
-            message = f"The managed proxy {service_id!r} goes with its service: deregister {owner!r}"
+        owner = self._registrar.owner_of(leaving)
+        if owner and not leaving.endswith(SIDECAR_SUFFIX):
+            message = f"The managed proxy {leaving!r} goes with its service: deregister {owner!r}"
             raise ApiError(400, message)
-        if not self._registrar.has(service_id):
+        if not self._registrar.has(leaving):
             await app(scope, receive, send)
             return
 
         async def noticing(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 200:
-                await self._registrar.withdraw(service_id)
+                self._registration.withdraw(leaving)
+                await self._registrar.withdraw(leaving)
             await send(message)
 
         await app(scope, receive, noticing)

@@ -71,21 +71,16 @@ def has_managed_proxy(body: bytes) -> bool:
 
     What is no JSON is not ours to judge: Consul refuses it.
     """
-    return _key(_key(_json(body), "connect"), "proxy") is not None
+    return key_of(key_of(parsed(body), "connect"), "proxy") is not None
 
 
-def _target(body: bytes) -> str:
-    return str(_key(_json(body), "target") or "")
+def service_id(body: bytes) -> str:
+    """The id that a registration is for: its ``ID``, else its ``Name``."""
+    document = parsed(body)
+    return str(key_of(document, "id") or key_of(document, "name") or "")
 
 
-def _json(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _key(value: Any, name: str) -> Any:
+def key_of(value: Any, name: str) -> Any:
     """What *value* has under *name*; Go's decoder takes any case, and the last one wins."""
     found = None
     if isinstance(value, Mapping):
@@ -93,3 +88,15 @@ def _key(value: Any, name: str) -> Any:
             if str(key).lower() == name:
                 found = item
     return found
+
+
+def _target(body: bytes) -> str:
+    return str(key_of(parsed(body), "target") or "")
+
+
+def parsed(body: bytes) -> Any:
+    """The JSON value that *body* is; None for what is none."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None

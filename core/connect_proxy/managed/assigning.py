@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import os
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.client import ConsulClient
@@ -15,6 +15,7 @@ from connect_proxy.managed.api import PublishedProxy
 from connect_proxy.managed.assignment import Assignment, inherited
 from connect_proxy.managed.configuration import AgentConfiguration, ManagedProxy
 from connect_proxy.managed.fleet import Fleet
+from connect_proxy.managed.options import ManagedAgentOptions
 from connect_proxy.managed.ports import PortAllocator
 from connect_proxy.managed.registrar import PlacedProxy, Registrar, sidecar_ports
 from connect_proxy.managed.state_file import ProxyRecord
@@ -23,14 +24,15 @@ from connect_proxy.managed.wanted import wanted_proxies
 from connect_proxy.secret import NO_SECRET, Secret
 from connect_proxy.supervisor.identity import lives
 
-if TYPE_CHECKING:
-    from connect_proxy.managed.agent import ManagedAgentOptions
-
 log = logging.getLogger("connect_proxy.managed")
 
 ROOT_REFUSAL: Final = (
     "managed proxies are not started as root: run the agent as another user, or set"
     " connect.proxy.allow_managed_root = true"
+)
+API_REFUSAL: Final = (
+    "it was registered by the API, which the files do not allow any more: set"
+    " connect.proxy.allow_managed_api_registration = true, or deregister its service"
 )
 
 
@@ -64,8 +66,11 @@ class Assigner:
             taken=taken | await self._ports_of_others(),
             default_address=configuration.bind_address,
         )
-        refusal = root_refusal(configuration, uid=os.geteuid())
-        made = [self._assignment(proxy, ports[proxy.id], refusal) for proxy in wanted]
+        uid = os.geteuid()
+        made = [
+            self._assignment(proxy, ports[proxy.id], refusal(proxy, configuration, uid=uid))
+            for proxy in wanted
+        ]
         if dry_run:
             return made
         return [await self._with_its_token(assignment) for assignment in made]
@@ -160,6 +165,10 @@ def placed(assignments: Iterable[Assignment]) -> list[PlacedProxy]:
     return [PlacedProxy(proxy=one.proxy, port=one.port) for one in assignments]
 
 
-def root_refusal(configuration: AgentConfiguration, *, uid: int) -> str:
-    """Why nothing is started, empty if all may."""
-    return ROOT_REFUSAL if uid == 0 and not configuration.allow_managed_root else ""
+def refusal(proxy: ManagedProxy, configuration: AgentConfiguration, *, uid: int) -> str:
+    """Why the files forbid to run it, empty if they do not."""
+    if uid == 0 and not configuration.allow_managed_root:
+        return ROOT_REFUSAL
+    if proxy.from_api and not configuration.allow_managed_api_registration:
+        return API_REFUSAL
+    return ""

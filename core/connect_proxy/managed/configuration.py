@@ -57,6 +57,9 @@ class ServiceDefinition:
     """``connect.proxy``: a managed proxy is wanted."""
     sidecar: ProxyStanza | None = None
     """``connect.sidecar_service`` with ``backend`` or ``command``: that sidecar is started too."""
+    from_api: bool = False
+    """Registered over the agent's HTTP API. Its token is whoever's that registered it: it serves to
+    register, its proxy gets one of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,4 +132,6 @@ class ManagedProxy:
     """The definition's own, if any; else one is made for this proxy."""
     is_sidecar: bool = False
     """Registered by Consul through ``sidecar_service``: only the process is ours."""
+    from_api: bool = False
+    """Asked for over the agent's HTTP API, not by a file."""
     origin: Origin = field(compare=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from connect_proxy.consul.blocking_query import Backoff
 from connect_proxy.consul.client import ConsulClient
@@ -22,10 +22,10 @@ from connect_proxy.managed.registrations import (
     CHECK_PREFIX,
     PlacedProxy,
     Wanted,
+    leaving,
     sidecar_ports,
     wanted_registrations,
 )
-from connect_proxy.managed.wanted import PROXY_SUFFIX
 from connect_proxy.mesh.registration import Registration
 
 __all__ = ["PlacedProxy", "Registrar", "sidecar_ports"]
@@ -41,18 +41,6 @@ UNKNOWN: Final = ("unknown service", "unknown check")
 """Consul's words, with status 500 or 404, for what is not there to deregister."""
 
 
-def _forget_nothing(ids: frozenset[str]) -> None:
-    """For agents without a data directory."""
-
-
-def _tell_nobody(service_id: str) -> None:
-    """For agents whose API cannot withdraw anything."""
-
-
-def _nothing_to_do() -> None:
-    """For agents that ask nothing else of Consul."""
-
-
 class Registrar:
     """One agent's registrations. Its calls may come at any time; they take turns."""
 
@@ -61,9 +49,9 @@ class Registrar:
         client: ConsulClient,
         *,
         remembered: Iterable[str] = (),
-        remember: Callable[[frozenset[str]], None] = _forget_nothing,
-        on_withdrawn: Callable[[str], None] = _tell_nobody,
-        on_recovered: Callable[[], None] = _nothing_to_do,
+        remember: Callable[[frozenset[str]], None] = lambda _ids: None,
+        on_withdrawn: Callable[[str], None] = lambda _service_id: None,
+        on_recovered: Callable[[], None] = lambda: None,
         clock: Clock | None = None,
     ) -> None:
         """*remembered*: ids that an earlier run registered; what the first :meth:`apply` does not want
@@ -86,6 +74,8 @@ class Registrar:
         self._seen: dict[str, Registration | None] = {}
         """How Consul showed it then, by id, its own defaults included; None for a check."""
         self._failures: dict[str, ConsulError] = {}
+        self._under_way: dict[str, Mapping[str, Any]] = {}
+        """Bodies that are being sent at this moment, by id."""
 
     @property
     def failures(self) -> Mapping[str, ConsulError]:
@@ -101,6 +91,10 @@ class Registrar:
         """Whether it is a service that is kept here."""
         found = self._wanted.get(service_id)
         return found is not None and found.service_id == service_id
+
+    def is_sending(self, service_id: str, body: Mapping[str, Any]) -> bool:
+        """Whether that request is our own: before an embedded agent they come by the API, too."""
+        return self._under_way.get(service_id) == body
 
     def owner_of(self, registration_id: str) -> str:
         """The id of the service that this proxy belongs to; empty if it is no proxy of ours."""
@@ -240,11 +234,15 @@ class Registrar:
                     if one.id.startswith(CHECK_PREFIX):
                         await self._client.register_check(one.body, token=one.token)
                     else:
-                        await self._client.register_service(one.request(), token=one.token)
+                        self._under_way[one.id] = one.request()
+                        await self._client.register_service(self._under_way[one.id], token=one.token)
                     self._sent[one.id] = one
             except ConsulError as exc:
                 log.warning("the service '%s' is not registered: %s", service_id, exc)
                 self._failures[service_id] = exc
+            finally:
+                for one in members:
+                    self._under_way.pop(one.id, None)
 
     async def _look(self, names: Sequence[str]) -> None:
         """Remember how Consul shows what was just registered."""
@@ -262,7 +260,7 @@ class Registrar:
     async def _deregister(self, names: frozenset[str]) -> None:
         """Proxies and checks before services; what is not there any more is no error."""
         gone = set()
-        for name in sorted(names, key=_leaving):
+        for name in sorted(names, key=leaving):
             self._sent.pop(name, None)
             self._seen.pop(name, None)
             try:
@@ -284,11 +282,6 @@ class Registrar:
         if registered != self._registered:
             self._registered = registered
             self._remember(registered)
-
-
-def _leaving(name: str) -> tuple[bool, str]:
-    """Sorts services to the end."""
-    return not name.endswith(PROXY_SUFFIX) and not name.startswith(CHECK_PREFIX), name
 
 
 def _says_unknown(exc: ConsulError) -> bool:

@@ -96,6 +96,11 @@ def _of_check(check: CheckDefinition) -> Wanted:
     return Wanted(id=key, service_id=key, body=check.body, token=check.token, check=name)
 
 
+def leaving(name: str) -> tuple[bool, str]:
+    """Sorts what is deregistered: services after their proxies and checks."""
+    return not name.endswith(PROXY_SUFFIX) and not name.startswith(CHECK_PREFIX), name
+
+
 def sidecar_ports(configuration: AgentConfiguration) -> Mapping[str, int]:
     """The ports that ``sidecar_service`` stanzas give, by the sidecar's id."""
     return {

@@ -10,7 +10,7 @@ import dataclasses
 import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -65,6 +65,10 @@ class DataDirectory:
     @property
     def registered_path(self) -> Path:
         return self.path / "proxy" / "registered.json"
+
+    @property
+    def services_path(self) -> Path:
+        return self.path / "proxy" / "services.json"
 
     @property
     def logs_path(self) -> Path:
@@ -134,6 +138,25 @@ class DataDirectory:
     def write_registered(self, ids: frozenset[str]) -> None:
         """Put the ids of what is registered on disk."""
         self._replace(self.registered_path, {"version": VERSION, "ids": sorted(ids)})
+
+    def services(self) -> list[Mapping[str, Any]]:
+        """Bodies of what was registered over the API, without tokens. Raises ConfigurationError for what
+        is no such file."""
+        try:
+            document = json.loads(self.services_path.read_text())
+            if document["version"] != VERSION:
+                message = f"it is of version {document['version']!r}, this program knows {VERSION}"
+                raise ValueError(message)
+            return [dict(one) for one in document["services"]]
+        except FileNotFoundError:
+            return []
+        except (ValueError, KeyError, TypeError) as exc:
+            message = f"the file '{self.services_path}' cannot be used: {exc}; remove it"
+            raise ConfigurationError(message) from exc
+
+    def write_services(self, bodies: Sequence[Mapping[str, Any]]) -> None:
+        """Put the bodies of what was registered over the API on disk; they are there when this returns."""
+        self._replace(self.services_path, {"version": VERSION, "services": list(bodies)})
 
     def _replace(self, path: Path, document: Mapping[str, Any]) -> None:
         temporary = path.with_name(f"{path.name}.new")

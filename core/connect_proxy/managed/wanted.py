@@ -13,6 +13,7 @@ from connect_proxy.managed.configuration import (
     ServiceDefinition,
 )
 from connect_proxy.mesh.immutable import frozen
+from connect_proxy.secret import NO_SECRET
 
 PROXY_SUFFIX: Final = "-proxy"
 SIDECAR_SUFFIX: Final = "-sidecar-proxy"
@@ -61,7 +62,8 @@ def _proxies_of(
             config=frozen({**defaults.config, **service.proxy.config}),
             upstreams=service.proxy.upstreams,
             service_port=service.port,
-            token=service.token,
+            token=NO_SECRET if service.from_api else service.token,
+            from_api=service.from_api,
             origin=service.origin,
         )
     if service.sidecar is not None:
@@ -78,7 +80,8 @@ def _proxies_of(
             config=service.sidecar.config,
             upstreams=service.sidecar.upstreams,
             service_port=service.port,
-            token=service.sidecar_token or service.token,
+            token=service.sidecar_token or (NO_SECRET if service.from_api else service.token),
             is_sidecar=True,
+            from_api=service.from_api,
             origin=service.origin,
         )

@@ -20,8 +20,8 @@ from connect_proxy.settings.resolve import ResolvedSettings, malformed
 from connect_proxy.settings.setting import Source
 
 if TYPE_CHECKING:
-    from connect_proxy.managed.agent import ManagedAgentOptions
     from connect_proxy.managed.configuration import AgentConfiguration
+    from connect_proxy.managed.options import ManagedAgentOptions
     from connect_proxy.managed.state_file import DataDirectory
 
 
@@ -132,7 +132,7 @@ def managed_options(
     *control_folder*: of the control socket, where there is no data directory. *api_is_elsewhere*: the
     API stands in front of another one, and is reached where *access* leads.
     """
-    from connect_proxy.managed.agent import ManagedAgentOptions
+    from connect_proxy.managed.options import ManagedAgentOptions
     from connect_proxy.supervisor.notify import service_manager
 
     return ManagedAgentOptions(

@@ -9,9 +9,10 @@ import pytest
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.client import connect_consul
 from connect_proxy.managed.api import AgentApi
+from connect_proxy.managed.api_services import ApiServices
 from connect_proxy.managed.registrar import PlacedProxy, Registrar
 from connect_proxy.mesh.registration import Upstream
-from support.agent_api_running import RunningApi, published, running_api
+from support.agent_api_running import RunningApi, api_registration, published, running_api
 from support.dev_agent_running import RunningAgent, running_agent
 from support.eventually import eventually
 from support.managed_definitions import configuration, managed_proxy, managed_service
@@ -22,13 +23,11 @@ VIEW = "/v1/agent/connect/proxy/web-proxy"
 TOKEN = {"X-Consul-Token": "web-token"}
 
 
-def before_an_agent(
-    scene: Callable[[RunningApi, RunningAgent], Awaitable[None]], *, allows_registration: bool = False
-) -> None:
+def before_an_agent(scene: Callable[[RunningApi, RunningAgent], Awaitable[None]]) -> None:
     async def play() -> None:
         async with running_agent() as agent:
             access = AgentAccess(port=int(agent.listening.http.rpartition(":")[2]))
-            async with running_api(access, allows_registration=allows_registration) as running:
+            async with running_api(access) as running:
                 running.api.publish([published(WEB)], bind_address="127.0.0.1")
                 await scene(running, agent)
 
@@ -366,23 +365,6 @@ def test_stopping_ends_queries_that_wait() -> None:
 # ---------------------------------------------------------------- services
 
 
-@pytest.mark.parametrize(
-    ("allows", "words"), [(False, "may not be registered"), (True, "allow_managed_api_registration is set")]
-)
-@pytest.mark.parametrize("keys", [("Connect", "Proxy"), ("connect", "proxy"), ("CONNECT", "PROXY")])
-def test_a_managed_proxy_is_not_registered_by_the_api(
-    allows: bool, words: str, keys: tuple[str, str]
-) -> None:
-    async def scene(running: RunningApi, agent: RunningAgent) -> None:
-        body = {"Name": "x", "Port": 1, keys[0]: {keys[1]: {"command": ["/bin/sh"]}}}
-        answer = await running.http.put("/v1/agent/service/register", json=body)
-        assert answer.status_code == 400
-        assert words in answer.text
-        assert await agent.json("/v1/agent/services") == {}
-
-    before_an_agent(scene, allows_registration=allows)
-
-
 def test_other_services_are_registered_and_deregistered_through_it() -> None:
     async def scene(running: RunningApi, agent: RunningAgent) -> None:
         answer = await running.http.put("/v1/agent/service/register", json={"Name": "x", "Port": 1})
@@ -424,7 +406,9 @@ def test_a_managed_proxy_is_deregistered_with_its_service_only() -> None:
 def test_it_stands_in_front_of_the_embedded_agent() -> None:
     async def play() -> None:
         access = AgentAccess(port=1)
-        api = AgentApi(access=access, registrar=Registrar(connect_consul(access)))
+        registrar = Registrar(connect_consul(access))
+        registration = api_registration(ApiServices(None), configuration(), registrar)
+        api = AgentApi(access=access, registrar=registrar, registration=registration)
         async with running_agent(front=api.over) as agent:
             api.publish([published(WEB)])
             assert (await agent.http.get(VIEW, headers=TOKEN)).status_code == 200

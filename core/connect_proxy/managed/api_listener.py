@@ -1,0 +1,30 @@
+"""Where the agent's own HTTP API listens."""
+
+from __future__ import annotations
+
+import socket
+
+from connect_proxy.consul.access import AgentAccess
+from connect_proxy.errors import PortInUseError
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """The API's listener. Raises PortInUseError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as exc:
+        listener.close()
+        message = f"the agent's API cannot listen on '{host}:{port}': {exc.strerror}; set -api-addr"
+        raise PortInUseError(message) from exc
+    listener.listen(128)
+    return listener
+
+
+def api_access(listener: socket.socket) -> AgentAccess:
+    """How proxies reach the API on *listener*."""
+    host, port = listener.getsockname()[:2]
+    loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (compared, not bound)
+    return AgentAccess(host=loopback.get(host, host), port=port)
