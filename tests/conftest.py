@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from support.agents import AgentUnderTest
+from support.catalog import wait_for_catalog
 from support.embedded_agent import EmbeddedAgent
 from support.mesh_ca import MeshCa
 from support.real_consul import RealConsul
 
-# How long an example takes says how busy the machine is, and nothing about the program.
-settings.register_profile("connect-proxy", deadline=None)
+# How long an example takes says how busy the machine is, and nothing about the program. A build server
+# tries the same examples each time: what else there is to find is found where somebody can look at it.
+settings.register_profile(
+    "connect-proxy",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI")),
+)
 settings.load_profile("connect-proxy")
+
+# A shell ignores SIGINT for what it starts in the background, ``nohup`` SIGHUP, and every program started
+# from there inherits that: tests that send these signals would fail, or wait in vain.
+for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
@@ -58,5 +73,7 @@ def agent(request: pytest.FixtureRequest) -> AgentUnderTest:
 
 
 def _clear(agent: AgentUnderTest) -> None:
+    """Also out of the catalog: the next test registers under the same names, and would find these."""
     agent.api.clear_services()
     agent.api.clear_intentions()
+    wait_for_catalog(agent.api)

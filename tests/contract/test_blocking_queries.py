@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from support.agents import AgentUnderTest
+from support.catalog import wait_for_catalog
 from support.consul_api import ApiAnswer
 from support.processes import wait_until
 
@@ -53,7 +54,8 @@ def watched(request: pytest.FixtureRequest) -> Watched:
 
 
 def _index(agent: AgentUnderTest, path: str) -> int:
-    """The current index, once nothing moves any more: a real agent syncs what a test before it did."""
+    """The current index, once nothing moves any more: a real agent syncs what it was told later."""
+    wait_for_catalog(agent.api)
 
     def settled() -> int:
         first = agent.api.get(path).index
@@ -94,7 +96,7 @@ def test_an_index_from_the_future_waits_out_and_gives_the_real_one(
 @pytest.mark.parametrize("index", [0, 1])
 def test_an_old_index_is_answered_at_once(agent: AgentUnderTest, index: int) -> None:
     _register(agent)
-    wait_until(lambda: agent.api.get("/v1/health/connect/web").json, "the sidecar is in the catalog")
+    wait_for_catalog(agent.api)
     # Were it to wait, the client's own time-out would end the test.
     assert agent.api.get("/v1/health/connect/web", index=index, wait="10m").json
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from support.agents import AgentUnderTest
+from support.catalog import wait_for_catalog
 from support.processes import wait_until
 
 pytestmark = pytest.mark.contract
@@ -16,19 +17,6 @@ CHECK = {"TTL": "60s", "Status": "passing"}
 
 def _ids(entries: list[dict[str, Any]]) -> set[str]:
     return {entry.get("ServiceID") or entry["Service"]["ID"] for entry in entries}
-
-
-def _until_known(agent: AgentUnderTest, *ids: str) -> None:
-    """A real agent brings its services into the catalog a moment later."""
-
-    def known() -> bool:
-        names = agent.api.get("/v1/agent/services").json
-        found: set[str] = set()
-        for name in {entry["Service"] for entry in names.values()}:
-            found |= _ids(agent.api.get(f"/v1/catalog/service/{name}").json)
-        return set(ids) <= found
-
-    wait_until(known, f"{ids} are in the catalog")
 
 
 def _register_web(agent: AgentUnderTest) -> None:
@@ -42,7 +30,7 @@ def _register_web(agent: AgentUnderTest) -> None:
             "Connect": {"SidecarService": {"Proxy": {"Upstreams": [upstream]}, "Check": CHECK}},
         }
     )
-    _until_known(agent, "web", "web-sidecar-proxy")
+    wait_for_catalog(agent.api)
 
 
 def test_health_connect_lists_the_proxies_of_a_service(agent: AgentUnderTest) -> None:
@@ -61,14 +49,14 @@ def test_health_connect_lists_the_proxies_of_a_service(agent: AgentUnderTest) ->
 
 def test_health_connect_lists_native_services_too(agent: AgentUnderTest) -> None:
     agent.api.register({"Name": "web", "Port": 8080, "Connect": {"Native": True}})
-    _until_known(agent, "web")
+    wait_for_catalog(agent.api)
     (entry,) = agent.api.get("/v1/health/connect/web").json
     assert (entry["Service"]["ID"], entry["Service"]["Connect"]) == ("web", {"Native": True})
 
 
 def test_a_service_without_a_proxy_has_no_connect_instances(agent: AgentUnderTest) -> None:
     agent.api.register({"Name": "web", "Port": 8080})
-    _until_known(agent, "web")
+    wait_for_catalog(agent.api)
     assert agent.api.get("/v1/health/connect/web").json == []
     assert agent.api.get("/v1/catalog/connect/web").json == []
 

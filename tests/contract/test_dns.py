@@ -10,27 +10,20 @@ import dns.rdatatype
 import pytest
 
 from support.agents import AgentUnderTest
-from support.processes import wait_until
+from support.catalog import wait_for_catalog
 
 pytestmark = pytest.mark.contract
 
 
 def _ask(agent: AgentUnderTest, name: str, kind: str = "SRV") -> dns.message.Message:
     host, _, port = agent.dns_address.rpartition(":")
-    return dns.query.udp(dns.message.make_query(name, kind), host, port=int(port), timeout=10)
+    return dns.query.udp(dns.message.make_query(name, kind), host, port=int(port), timeout=60)
 
 
 def _register_web(agent: AgentUnderTest, status: str = "passing") -> None:
     check = {"TTL": "60s", "Status": status}
     agent.api.register({"Name": "web", "Port": 8080, "Connect": {"SidecarService": {"Check": check}}})
-    wait_until(
-        lambda: any(
-            check["Status"] == status and check["CheckID"] == "service:web-sidecar-proxy"
-            for entry in agent.api.get("/v1/health/connect/web").json
-            for check in entry["Checks"]
-        ),
-        "the sidecar is in the catalog",
-    )
+    wait_for_catalog(agent.api)
 
 
 def test_srv_gives_the_proxys_port(agent: AgentUnderTest) -> None:

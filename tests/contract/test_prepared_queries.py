@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from support.agents import AgentUnderTest
+from support.catalog import wait_for_catalog
 from support.consul_api import ApiAnswer
 from support.processes import wait_until
 
@@ -41,10 +42,7 @@ def _register_web(agent: AgentUnderTest) -> None:
     check = {"TTL": "60s", "Status": "passing"}
     sidecar = {"Check": check}
     agent.api.register({"Name": "web", "Port": 8080, "Connect": {"SidecarService": sidecar}})
-    wait_until(
-        lambda: agent.api.get("/v1/health/connect/web", passing="").json,
-        "the sidecar is in the catalog",
-    )
+    wait_for_catalog(agent.api)
 
 
 def test_a_query_is_created_shown_and_deleted(agent: AgentUnderTest) -> None:
@@ -80,10 +78,7 @@ def test_critical_instances_are_left_out_and_warning_ones_on_request(agent: Agen
     _register_web(agent)
     query_id = _create(agent)
     agent.api.put("/v1/agent/check/warn/service:web-sidecar-proxy")
-    wait_until(
-        lambda: agent.api.get("/v1/health/connect/web", passing="").json == [],
-        "the warning is in the catalog",
-    )
+    wait_for_catalog(agent.api)
     assert _ids(_execute(agent, connect="true")) == {"web-sidecar-proxy"}
     changed = {"Name": "find-web", "Service": {"Service": "web", "OnlyPassing": True}}
     assert agent.api.put(f"/v1/query/{query_id}", changed).status == 200
@@ -128,6 +123,6 @@ def test_tags_select_instances(agent: AgentUnderTest) -> None:
     for tag in ("v1", "v2"):
         definition = {"Name": "web", "ID": f"web-{tag}", "Port": 8080, "Tags": [tag], "Check": check}
         agent.api.register(definition)
-    wait_until(lambda: len(agent.api.get("/v1/health/service/web").json) == 2, "both are in the catalog")
+    wait_for_catalog(agent.api)
     _create(agent, Tags=["v2"])
     assert _ids(_execute(agent)) == {"web-v2"}

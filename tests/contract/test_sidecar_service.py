@@ -106,8 +106,14 @@ def test_a_used_up_range_is_an_error_that_names_it(agent: AgentUnderTest) -> Non
 
 def test_the_default_checks_are_listening_and_alias(agent: AgentUnderTest) -> None:
     agent.api.register(_with_sidecar())
-    checks = agent.api.get("/v1/agent/checks").json
-    listening, alias = (checks[f"service:web-sidecar-proxy:{number}"] for number in (1, 2))
+
+    def known() -> list[dict[str, Any]]:
+        checks = agent.api.get("/v1/agent/checks").json
+        return [checks[f"service:web-sidecar-proxy:{number}"] for number in (1, 2)]
+
+    # The alias follows what the parent has: it looks for the first time a moment after its start.
+    wait_until(lambda: known()[1]["Output"], "the alias has looked")
+    listening, alias = known()
     assert (listening["Name"], listening["Type"]) == ("Connect Sidecar Listening", "tcp")
     assert listening["Status"] == "critical"
     assert (alias["Name"], alias["Type"]) == ("Connect Sidecar Aliasing web", "alias")

@@ -84,17 +84,17 @@ def test_a_managed_proxy_is_found_in_the_catalog_and_by_dns(consul: RealConsul) 
                 assert await Registrar(client).apply(*one_service("redis", port)) == {}
 
         asyncio.run(register())
-        (found,) = consul.api.get("/v1/catalog/connect/redis").json
+        (found,) = wait_until(lambda: consul.api.get("/v1/catalog/connect/redis").json, "the catalog")
         assert (found["ServiceID"], found["ServicePort"]) == ("redis-proxy", port)
         assert found["ServiceProxy"]["DestinationServiceID"] == "redis"
         # Consul runs a new check at some moment of its first interval of 10 s.
-        wait_until(lambda: port in srv_ports(consul, "redis"), "the proxy in DNS", deadline_s=40)
+        wait_until(lambda: port in srv_ports(consul, "redis"), "the proxy in DNS", deadline_s=90)
 
 
 def srv_ports(consul: RealConsul, service: str) -> set[int]:
     host, port = consul.dns_address.split(":")
     question = dns.message.make_query(f"{service}.connect.consul.", dns.rdatatype.SRV)
-    answer = dns.query.udp(question, host, port=int(port), timeout=5)
+    answer = dns.query.udp(question, host, port=int(port), timeout=60)
     return {record.port for found in answer.answer for record in found}
 
 
@@ -149,7 +149,7 @@ def test_everything_comes_back_by_itself_when_consul_was_restarted(tmp_path: Pat
                 await eventually(
                     lambda: {"web", "web-proxy"} <= set(consul.api.get("/v1/agent/services").json),
                     "both registrations",
-                    deadline_s=30,
+                    deadline_s=90,
                 )
                 keeping.cancel()
                 await asyncio.wait({keeping})
@@ -299,7 +299,7 @@ def echoed(port: int, context: ssl.SSLContext | None, data: bytes) -> bytes:
     """What comes back for *data*; nothing where nobody listens yet, or hangs up."""
     try:
         with contextlib.ExitStack() as open_sockets:
-            talking = open_sockets.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+            talking = open_sockets.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
             if context:
                 talking = open_sockets.enter_context(context.wrap_socket(talking))
             talking.sendall(data)
