@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -10,13 +11,15 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 STOP_S = 10.0
 POLL_S = 0.05
+PORTS = range(10_000, 20_000)
 
 
 class DemoError(Exception):
@@ -29,6 +32,7 @@ class Stage:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="connect-proxy-demo-"))
         self.started: list[tuple[str, subprocess.Popen[bytes]]] = []
+        self.given_ports: set[int] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -44,12 +48,14 @@ class Stage:
         shutil.rmtree(self.folder)
 
     def free_ports(self, count: int) -> list[int]:
-        """TCP ports of 127.0.0.1 that nobody uses, all different."""
-        with ExitStack() as held:
-            probes = [held.enter_context(socket.socket()) for _ in range(count)]
-            for probe in probes:
-                probe.bind(("127.0.0.1", 0))
-            return [probe.getsockname()[1] for probe in probes]
+        """TCP ports of 127.0.0.1 that nobody uses, each given out once.
+
+        None that the system gives to whoever asks for any: it could be taken again before it is used.
+        """
+        candidates = (port for port in random.sample(PORTS, len(PORTS)) if port not in self.given_ports)
+        found = list(islice(filter(_is_free, candidates), count))
+        self.given_ports.update(found)
+        return found
 
     def start(self, name: str, words: Sequence[str], environment: Mapping[str, str]) -> Path:
         """Start a program; where its standard output goes. Its standard error is beside it."""
@@ -97,6 +103,15 @@ class Stage:
         """What is still there of it all. To be asked after the end."""
         left = [f"process {name}" for name, process in self.started if _is_alive(process.pid)]
         return [*left, *([str(self.folder)] if self.folder.exists() else [])]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def answers(port: int) -> bool:

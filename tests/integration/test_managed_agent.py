@@ -18,8 +18,8 @@ import pytest
 from support.agents import client_environment
 from support.applications import TcpServer, echo_server
 from support.embedded_agent import connect_proxy_program
-from support.managed_agent import ManagedHost, echoes, wait_for_traffic
-from support.ports import free_port
+from support.managed_agent import ROOT_ALLOWED, ManagedHost, echoes, port_ranges, wait_for_traffic
+from support.ports import free_block, free_port
 from support.processes import Program, run, wait_until
 from support.real_consul import RealConsul
 from support.real_parts import envoy_binary
@@ -348,10 +348,11 @@ def test_logs_are_followed_and_the_level_is_changed_while_it_runs(
     port = web_and_redis(host, echo)
     host.start()
     wait_for_traffic(port)
-    assert "connect_proxy.run: ready" in host.command("logs", "web-proxy")
+    wait_until(lambda: "connect_proxy.run: ready" in host.command("logs", "web-proxy"), "its log")
     assert host.command("set-log-level", "web-proxy", "debug") == "web-proxy: DEBUG\n"
     assert "[DEBUG]" not in host.command("logs", "redis-proxy")
-    assert host.row("web-proxy")["certificate_expiry"] > "2020"
+    expiry = wait_until(lambda: host.row("web-proxy")["certificate_expiry"], "what it says of itself")
+    assert expiry > "2020"
     assert echoes(port)
     lines = host.command("logs", "-n", "5").splitlines()
     assert {line.split(": ")[0] for line in lines} <= {
@@ -378,7 +379,8 @@ def test_with_the_embedded_agent_and_no_data_directory_the_proxies_end_with_it(
         {"name": "web", "port": 1, "connect": {"proxy": {"upstreams": [upstream("redis", port)]}}},
     ]
     (definitions / "services.json").write_text(json.dumps({"services": services}))
-    (definitions / "agent.hcl").write_text("connect { proxy { allow_managed_root = true } }")
+    ports = free_block()
+    (definitions / "agent.hcl").write_text(f"{ROOT_ALLOWED}\n{port_ranges(ports)}")
     (definitions / "agent.hcl").chmod(0o644)
     environment = client_environment(XDG_RUNTIME_DIR=str(runtime), XDG_STATE_HOME=str(tmp_path))
     words: list[str | Path] = [
@@ -409,6 +411,7 @@ def test_with_the_embedded_agent_and_no_data_directory_the_proxies_end_with_it(
         assert agent.end(number) == (0 if number == signal.SIGTERM else -number)
         for row in rows:
             wait_until(partial(ended, row["pid"]), f"the end of {row['id']}")
+    ports.release()
 
 
 def test_a_service_manager_is_told_of_readiness_reloads_life_and_the_end(
@@ -417,7 +420,7 @@ def test_a_service_manager_is_told_of_readiness_reloads_life_and_the_end(
     web_and_redis(host, echo)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as inbox:
         inbox.bind(str(tmp_path / "notify"))
-        inbox.settimeout(30)
+        inbox.settimeout(60)
         agent = host.start(env={"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"})
         assert inbox.recv(4096) == b"READY=1\nSTATUS=2 managed proxies"
         assert next_but(inbox, b"?") == b"WATCHDOG=1"

@@ -76,7 +76,8 @@ def test_the_token_stays_where_it_was_put(
     if backend == "builtin":
         argv += ["--backend", "builtin"]
     else:
-        argv += ["--backend", "envoy", "-envoy-binary", envoy_binary(), "-admin-bind", "127.0.0.1:0"]
+        argv += ["--backend", "envoy", "-envoy-binary", envoy_binary()]
+        argv += ["-admin-bind", f"127.0.0.1:{free_port()}"]
         argv += ["-xds", backend.removeprefix("envoy-"), "-grpc-addr", secured_consul.grpc_address]
         argv += ["-ignore-envoy-compatibility"]
     if source == "environment":

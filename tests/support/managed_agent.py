@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -54,7 +55,8 @@ class ManagedHost:
         self.kill_agent()
         for row in self.status() if (self.data / "proxy/state.json").exists() else ():
             if row["pid"]:
-                os.killpg(row["pid"], signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                    os.killpg(row["pid"], signal.SIGKILL)
         self.ports.release()
 
     @property
@@ -75,11 +77,7 @@ class ManagedHost:
         return client_environment(PATH=path)
 
     def port_ranges(self) -> str:
-        middle = self.ports.first + 20
-        return (
-            f"ports {{ proxy_min_port = {self.ports.first}, proxy_max_port = {middle - 1},"
-            f" sidecar_min_port = {middle}, sidecar_max_port = {self.ports.last} }}"
-        )
+        return port_ranges(self.ports)
 
     def write(self, name: str, text: str) -> None:
         """A file of definitions."""
@@ -145,16 +143,25 @@ class ManagedHost:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.api_port}{path}", headers={"X-Consul-Token": token}, method=method
         )
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             body = answer.read()
         return json.loads(body) if body else None
+
+
+def port_ranges(ports: PortBlock) -> str:
+    """The definition that has an agent take its proxies' ports from *ports*."""
+    middle = ports.first + 20
+    return (
+        f"ports {{ proxy_min_port = {ports.first}, proxy_max_port = {middle - 1},"
+        f" sidecar_min_port = {middle}, sidecar_max_port = {ports.last} }}"
+    )
 
 
 def echoes(port: int, text: bytes = b"hello through the mesh") -> bool:
     """Whether what is sent to a local port comes back, on a connection of its own."""
     try:
-        with socket.create_connection(("127.0.0.1", port), 5) as connection:
-            connection.settimeout(5)
+        with socket.create_connection(("127.0.0.1", port), 60) as connection:
+            connection.settimeout(60)
             connection.sendall(text)
             received = b""
             while len(received) < len(text) and (data := connection.recv(65536)):
@@ -165,4 +172,4 @@ def echoes(port: int, text: bytes = b"hello through the mesh") -> bool:
 
 
 def wait_for_traffic(port: int) -> None:
-    wait_until(lambda: echoes(port), f"an echo by way of the local port {port}", deadline_s=60)
+    wait_until(lambda: echoes(port), f"an echo by way of the local port {port}", deadline_s=120)

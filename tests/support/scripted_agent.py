@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.secret import NO_SECRET, Secret
+from support.ports import free_port
 
 TLS_HANDSHAKE = b"\x16"
 
@@ -116,12 +117,12 @@ class ScriptedAgent:
         await self.stop()
 
     async def start(self) -> None:
-        """Listen: after :meth:`stop`, on the same port again."""
+        """Listen: after :meth:`stop`, on the same port again, which nobody takes in between."""
         if self.unix_socket is not None:
             self._server = await asyncio.start_unix_server(self._serve, path=self.unix_socket)
         else:
+            self.port = self.port or free_port()
             self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self.tls)
-            self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Hang up on everybody and listen no more."""

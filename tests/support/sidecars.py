@@ -8,6 +8,7 @@ from typing import Any
 
 from support.agents import AgentUnderTest, client_environment
 from support.embedded_agent import connect_proxy_program
+from support.ports import free_port
 from support.processes import Program, run
 from support.real_parts import consul_binary, envoy_binary
 
@@ -35,7 +36,14 @@ def start_sidecar(
         return Program(argv, folder=folder, env=environment, name=f"consul-proxy-{service_id}")
     argv = [connect_proxy_program(), "--backend", plane, "-sidecar-for", service_id]
     if plane == "envoy":
-        argv += ["-envoy-binary", envoy_binary(), "-xds", "local", "-admin-bind", "127.0.0.1:0"]
+        argv += [
+            "-envoy-binary",
+            envoy_binary(),
+            "-xds",
+            "local",
+            "-admin-bind",
+            f"127.0.0.1:{free_port()}",
+        ]
     return Program([*argv, *words], folder=folder, env=environment, name=f"{plane}-{service_id}")
 
 

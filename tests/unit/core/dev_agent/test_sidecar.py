@@ -5,6 +5,7 @@ import pytest
 from connect_proxy.dev_agent.definition import SERVICE_DEFINITION, ServiceDefinition, service_definition
 from connect_proxy.dev_agent.sidecar import PortRange, Sidecar, derive_sidecar, host_port, port_is_free
 from connect_proxy.errors import ApiError
+from support.ports import free_port
 
 
 def definition(sidecar: dict[str, object]) -> ServiceDefinition:
@@ -100,7 +101,7 @@ def test_a_range_of_zero_switches_the_allocation_off() -> None:
 
 
 def test_a_port_with_a_listener_is_not_free() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.create_server(("127.0.0.1", free_port())) as taken:
         port = taken.getsockname()[1]
         assert not port_is_free(port)
     assert port_is_free(port)

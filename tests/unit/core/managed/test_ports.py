@@ -6,6 +6,7 @@ from connect_proxy.errors import ConfigurationError, PortsExhaustedError
 from connect_proxy.managed.configuration import PortRanges
 from connect_proxy.managed.ports import PortAllocator, can_bind, explicit_port
 from support.managed_definitions import managed_proxy
+from support.ports import free_port
 
 RANGES = PortRanges(proxy_min=20000, proxy_max=20003, sidecar_min=21000, sidecar_max=21003)
 
@@ -106,7 +107,7 @@ def test_what_is_no_port_is_an_error_that_names_it(given: object) -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "", "0.0.0.0"])
 def test_a_port_with_a_listener_cannot_be_bound(address: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", free_port())) as listener:
         port = listener.getsockname()[1]
         assert not can_bind(address, port)
     assert can_bind(address, port)

@@ -68,7 +68,7 @@ def test_a_dropped_listener_is_not_opened_again(orders: list[Order]) -> None:
 
 def test_what_cannot_be_opened_is_told_and_opened_later(orders: list[Order]) -> None:
     listeners = Listeners([orders.append])
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.create_server(("127.0.0.1", free_port())) as taken:
         failed = listeners.apply({"db": wanted("db", port=taken.getsockname()[1])})
         assert isinstance(failed["db"], PortInUseError)
         assert not listeners.complete

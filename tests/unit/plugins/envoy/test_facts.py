@@ -28,6 +28,7 @@ from connect_proxy_envoy.facts import HostFacts, gather
 from connect_proxy_envoy.version import Version
 from support.envoy_context import context
 from support.golden import CA_FILE
+from support.ports import free_port
 
 OLD = {"Config": {"Version": "1.8.7"}, "DebugConfig": {"GRPCPort": 8502}}
 NEW = {"Config": {"Version": "1.22.0"}, "xDS": {"Ports": {"Plaintext": 8502}}}
@@ -161,7 +162,7 @@ def test_what_the_bootstrap_is_made_of_is_logged_on_demand_without_values(
 
 
 def test_a_silent_grpc_port_is_said_and_no_error(envoy: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
+    with socket.create_server(("127.0.0.1", free_port())) as closed:
         port = closed.getsockname()[1]
     gather(_context(envoy, NEW, given={"grpc_addr": f"127.0.0.1:{port}"}))
     assert any("nothing answers" in message for message in caplog.messages)

@@ -21,6 +21,7 @@ from connect_proxy_envoy.address import PipeAddress, SocketAddress
 from connect_proxy_envoy.admin_client import AdminClient
 from connect_proxy_envoy.supervision import DRAIN_LISTENERS, explain_exit, supervision
 from support.envoy_context import context, facts
+from support.ports import free_port
 
 
 @dataclass
@@ -109,7 +110,7 @@ def test_envoy_is_ready_when_its_admin_api_says_so(
 
 
 def test_an_envoy_that_does_not_answer_is_not_ready() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
+    with socket.create_server(("127.0.0.1", free_port())) as closed:
         port = closed.getsockname()[1]
     client = AdminClient(SocketAddress(host="127.0.0.1", port=port))
     assert client.is_ready() is False
@@ -119,7 +120,7 @@ def test_an_envoy_that_does_not_answer_is_not_ready() -> None:
 
 def test_an_envoy_that_does_not_answer_has_nothing_to_drain(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    with socket.create_server(("127.0.0.1", 0)) as closed:
+    with socket.create_server(("127.0.0.1", free_port())) as closed:
         admin = SocketAddress(host="127.0.0.1", port=closed.getsockname()[1])
     looked_after = supervision(context(host=facts(admin=admin)), ProxyProcess(pid=1))
     assert looked_after.drain is not None

@@ -10,6 +10,7 @@ import pytest
 from connect_proxy.dev_agent.checks.probes import Result, probe
 from connect_proxy.dev_agent.records import CRITICAL, PASSING, WARNING, CheckDefinition
 from connect_proxy.mesh.immutable import frozen
+from support.ports import free_port
 
 CHECK = CheckDefinition(interval=5, timeout=5)
 
@@ -42,7 +43,7 @@ def application() -> Iterator[str]:
 
 @pytest.fixture
 def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.create_server(("127.0.0.1", free_port())) as server:
         return int(server.getsockname()[1])
 
 

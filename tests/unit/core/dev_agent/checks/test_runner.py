@@ -10,6 +10,7 @@ from connect_proxy.dev_agent.state import AgentState
 from connect_proxy.errors import ApiError
 from support.dev_agent_parts import agent_state
 from support.eventually import eventually
+from support.ports import free_port
 
 
 def on_agent(case: Callable[[AgentState], Awaitable[None]]) -> None:
@@ -81,7 +82,7 @@ def test_only_a_ttl_check_takes_heartbeats() -> None:
 
 def test_a_tcp_check_follows_its_target() -> None:
     async def case(state: AgentState) -> None:
-        server = socket.create_server(("127.0.0.1", 0))
+        server = socket.create_server(("127.0.0.1", free_port()))
         target = f"127.0.0.1:{server.getsockname()[1]}"
         state.checks.add("tcp", CheckDefinition(name="tcp", tcp=target, interval=0.01, service_id="web"))
         await eventually(lambda: status(state, "tcp")[0] == PASSING, "the port to be seen")
