@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 from pathlib import Path
@@ -31,7 +32,7 @@ def test_the_service_manager_is_told_once_traffic_can_flow(
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(path))
-        manager.settimeout(30)
+        manager.settimeout(60)
         env = {"NOTIFY_SOCKET": str(path)}
         with start_sidecar(backend, real_consul, "web", folder=tmp_path, env=env) as sidecar:
             told = ""
@@ -39,7 +40,7 @@ def test_the_service_manager_is_told_once_traffic_can_flow(
                 told = manager.recv(4096).decode()
             # It is true: the public listener accepts.
             port = real_consul.api.get("/v1/agent/service/web-sidecar-proxy").json["Port"]
-            socket.create_connection(("127.0.0.1", port), timeout=10).close()
+            socket.create_connection(("127.0.0.1", port), timeout=60).close()
             sidecar.send(signal.SIGTERM)
             while "STOPPING=1" not in told:
                 told = manager.recv(4096).decode()
@@ -54,7 +55,7 @@ def test_the_service_manager_is_told_of_a_proxy_that_took_our_place(
     words = ["-xds", "agent", "-grpc-addr", embedded_agent.grpc_address]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(path))
-        manager.settimeout(30)
+        manager.settimeout(60)
         env = {"NOTIFY_SOCKET": str(path)}
         with start_sidecar(
             "envoy", embedded_agent, "web", folder=tmp_path, env=env, words=words
@@ -63,7 +64,7 @@ def test_the_service_manager_is_told_of_a_proxy_that_took_our_place(
             while "READY=1" not in told:
                 told = manager.recv(4096).decode()
             port = embedded_agent.api.get("/v1/agent/service/web-sidecar-proxy").json["Port"]
-            socket.create_connection(("127.0.0.1", port), timeout=10).close()
+            socket.create_connection(("127.0.0.1", port), timeout=60).close()
             assert sidecar.end(signal.SIGTERM) == 0
 
 
@@ -89,7 +90,7 @@ def test_connections_finish_while_it_drains(agent: AgentUnderTest, tmp_path: Pat
             wait_ready(web_sidecar, "builtin")
             wait_ready(api_sidecar, "builtin")
             wait_until(lambda: ask(upstream, b"hello") == b"hello", "the first call")
-            with socket.create_connection(("127.0.0.1", upstream), timeout=20) as connection:
+            with socket.create_connection(("127.0.0.1", upstream), timeout=60) as connection:
                 connection.sendall(b"one")
                 assert connection.recv(3) == b"one"
                 web_sidecar.send(signal.SIGTERM)
@@ -113,7 +114,7 @@ def test_a_second_signal_stops_at_once(agent: AgentUnderTest, tmp_path: Path) ->
             wait_ready(web_sidecar, "builtin")
             wait_ready(api_sidecar, "builtin")
             wait_until(lambda: ask(upstream, b"hello") == b"hello", "the first call")
-            with socket.create_connection(("127.0.0.1", upstream), timeout=20) as connection:
+            with socket.create_connection(("127.0.0.1", upstream), timeout=60) as connection:
                 connection.sendall(b"one")
                 assert connection.recv(3) == b"one"
                 web_sidecar.send(signal.SIGTERM)
@@ -151,9 +152,9 @@ def _dumped_state(sidecar: Program) -> str:
     """The state of its registration as SIGUSR1 shows it."""
     seen = sidecar.stderr.count("state: {")
     sidecar.send(signal.SIGUSR1)
-    sidecar.wait_for(lambda: sidecar.stderr.count("state: {") > seen, "the state dump")
-    line = next(line for line in reversed(sidecar.stderr.splitlines()) if "state: {" in line)
-    return str(json.loads(line.split("state: ", 1)[1])["registration"])
+    complete = re.compile(r"state: (\{.*\})\n")
+    sidecar.wait_for(lambda: len(complete.findall(sidecar.stderr)) > seen, "the state dump")
+    return str(json.loads(complete.findall(sidecar.stderr)[-1])["registration"])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -171,7 +172,7 @@ def test_consul_may_be_killed_and_come_back_while_traffic_flows(backend: str, tm
             wait_ready(web_sidecar, backend)
             wait_ready(api_sidecar, backend)
             wait_until(lambda: ask(upstream, b"hello") == b"hello", "the first call")
-            with socket.create_connection(("127.0.0.1", upstream), timeout=20) as connection:
+            with socket.create_connection(("127.0.0.1", upstream), timeout=60) as connection:
                 connection.sendall(b"one")
                 assert connection.recv(3) == b"one"
                 consul.stop()
@@ -219,10 +220,10 @@ def test_wait_ends_once_the_sidecar_serves(agent: AgentUnderTest, tmp_path: Path
         "-proxy-id",
         "web-sidecar-proxy",
         "-timeout",
-        "20s",
+        "60s",
     ]
     with start_sidecar("builtin", agent, "web", folder=tmp_path):
-        done = run(argv, env=env, deadline_s=40)
+        done = run(argv, env=env, deadline_s=90)
     assert done.returncode == 0, done.stderr
 
 

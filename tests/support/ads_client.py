@@ -11,7 +11,7 @@ import grpc
 from envoy.service.discovery.v3 import discovery_pb2
 
 SERVICE = "/envoy.service.discovery.v3.AggregatedDiscoveryService"
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 class AdsStream:

@@ -11,9 +11,9 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-TIMEOUT_S = 15.0
+TIMEOUT_S = 60.0
 
 
 @dataclass(kw_only=True)
@@ -21,6 +21,7 @@ class TcpServer:
     """Accepts on a free port and gives each connection to *serve* on a thread of its own.
 
     ``accepted`` counts the connections that arrived: a proxy that refuses a caller must leave it alone.
+    It may lag behind what others see; :meth:`arrived` does not.
     """
 
     serve: Callable[[socket.socket], None]
@@ -29,6 +30,8 @@ class TcpServer:
     _listener: socket.socket = field(init=False, repr=False)
     _open: set[socket.socket] = field(default_factory=set, init=False, repr=False)
     _threads: list[threading.Thread] = field(default_factory=list, init=False, repr=False)
+    _probes: dict[Any, threading.Event] = field(default_factory=dict, init=False, repr=False)
+    """By the address that they come from."""
 
     def __enter__(self) -> Self:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
@@ -55,6 +58,17 @@ class TcpServer:
         port: int = self._listener.getsockname()[1]
         return port
 
+    def arrived(self) -> int:
+        """``accepted``, once all that arrived up to now is counted."""
+        turn = threading.Event()
+        with socket.socket(self._listener.family) as probe:
+            probe.bind((self.host, 0))
+            self._probes[probe.getsockname()] = turn
+            probe.connect((self.host, self.port))
+            # They are taken in order: when it is the probe's turn, those before it have been counted.
+            assert turn.wait(TIMEOUT_S), "nobody accepts any more"
+        return self.accepted
+
     def _spawn(self, target: Callable[..., None], *args: socket.socket) -> None:
         thread = threading.Thread(target=target, args=args, daemon=True)
         self._threads.append(thread)
@@ -63,9 +77,13 @@ class TcpServer:
     def _accept(self) -> None:
         while True:
             try:
-                connection, _ = self._listener.accept()
+                connection, caller = self._listener.accept()
             except OSError:
                 return
+            if turn := self._probes.pop(caller, None):
+                connection.close()
+                turn.set()
+                continue
             self.accepted += 1
             self._open.add(connection)
             self._spawn(self._handle, connection)

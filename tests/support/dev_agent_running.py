@@ -12,7 +12,7 @@ import httpx
 from connect_proxy.dev_agent.access import Access
 from connect_proxy.dev_agent.agent import DevAgent, DevAgentOptions, Front, Listening, XdsService
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)

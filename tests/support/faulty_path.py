@@ -16,7 +16,7 @@ HALF_AN_ANSWER: Final = (
 )
 WRONG_JSON: Final = b'HTTP/1.1 200 OK\r\nX-Consul-Index: 7\r\nContent-Length: 12\r\n\r\n["no", 17.5]'
 CUT: Final = b""
-TIMEOUT_S: Final = 20.0
+TIMEOUT_S: Final = 60.0
 
 
 class FaultyPath:

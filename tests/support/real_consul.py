@@ -105,7 +105,7 @@ class RealConsul:
         argv: list[str | Path] = [consul_binary(), "agent", *mode, *data, "-config-file", configuration]
         self.program = Program(argv, folder=self.folder, name="consul")
         try:
-            self.program.wait_for(self._is_ready, "a leader and a CA", deadline_s=40)
+            self.program.wait_for(self._is_ready, "a leader and a CA", deadline_s=90)
         except BaseException as exc:
             self.program.__exit__(type(exc), exc, None)
             raise

@@ -87,7 +87,7 @@ def is_alive(pid: int) -> bool:
 
 
 def upgrade_both_under_load(mesh: Pair, load: Load) -> list[int]:
-    with socket.create_connection(("127.0.0.1", mesh.port), timeout=20) as long:
+    with socket.create_connection(("127.0.0.1", mesh.port), timeout=60) as long:
         talk(long, b"before")
         with load.running():
             wait_until(lambda: load.passed > 20, "load")

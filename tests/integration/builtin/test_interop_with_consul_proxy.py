@@ -73,10 +73,10 @@ def test_they_call_each_other_and_a_deny_intention_refuses(
         wait_until(lambda: ask(port, b"hello") == b"hello", "a way through")
         set_intention(agent, "deny")
         wait_until(lambda: ask(port, b"hello") == b"", "the refusal")
-        reached = application.accepted
+        reached = application.arrived()
         assert ask(port, b"hello") == b""
         if server == "builtin":  # Consul's own dials the application before it knows the caller
-            assert application.accepted == reached
+            assert application.arrived() == reached
         set_intention(agent, "allow")
         wait_until(lambda: ask(port, b"hello") == b"hello", "the way through again")
         assert serving.end(signal.SIGTERM) == 0

@@ -57,7 +57,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  (processes set no events)
             await asyncio.sleep(0.01)
 

@@ -36,11 +36,11 @@ def test_it_tells_its_state_and_takes_a_log_level(tmp_path: Path) -> None:
 
     async def life() -> None:
         async with control_door({VARIABLE: str(path)}, state=state, set_log_level=set_level):
-            assert await ask_at(path, "status", timeout_s=10) == await state()
-            assert await ask_at(path, "set-log-level", timeout_s=10, level="ERR") == "ERROR"
+            assert await ask_at(path, "status", timeout_s=60) == await state()
+            assert await ask_at(path, "set-log-level", timeout_s=60, level="ERR") == "ERROR"
             assert logging.getLogger().level == logging.ERROR
             with pytest.raises(ControlError, match='"LOUD" is no log level'):
-                await ask_at(path, "set-log-level", timeout_s=10, level="LOUD")
+                await ask_at(path, "set-log-level", timeout_s=60, level="LOUD")
         assert not path.exists()
 
     asyncio.run(life())

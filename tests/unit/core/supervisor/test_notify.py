@@ -16,7 +16,7 @@ from connect_proxy.supervisor.notify import ServiceManager, service_manager
 def inbox(tmp_path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(tmp_path / "notify"))
-        listening.settimeout(5)
+        listening.settimeout(60)
         yield listening
 
 
@@ -69,7 +69,7 @@ def test_a_name_in_the_abstract_namespace_is_reached() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         name = f"connect-proxy-test-{os.getpid()}"
         listening.bind("\0" + name)
-        listening.settimeout(5)
+        listening.settimeout(60)
         service_manager({"NOTIFY_SOCKET": f"@{name}"}, pid=1).ready()
         assert listening.recv(4096) == b"READY=1"
 

@@ -41,7 +41,7 @@ def supervised(
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  (files and states of other programs set no events)
             await asyncio.sleep(0.01)
 

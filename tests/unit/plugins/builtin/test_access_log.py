@@ -109,7 +109,7 @@ def test_both_sides_of_a_connection_are_logged_with_their_identities(
             config={"access_log": str(api_log)},
         )
         with Sidecar(web) as server, Sidecar(api):
-            with socket.create_connection(("127.0.0.1", local), timeout=10) as app:
+            with socket.create_connection(("127.0.0.1", local), timeout=60) as app:
                 app.sendall(b"hello")
                 assert app.recv(100) == b"hello"
                 app.shutdown(socket.SHUT_WR)
@@ -120,7 +120,7 @@ def test_both_sides_of_a_connection_are_logged_with_their_identities(
             wait_until(lambda: server.proxy.status()["snapshot_generation"] == 2, "the intentions")
             with (
                 contextlib.suppress(ConnectionError),
-                socket.create_connection(("127.0.0.1", local), timeout=10) as app,
+                socket.create_connection(("127.0.0.1", local), timeout=60) as app,
             ):
                 app.recv(100)
             wait_until(lambda: len(read(web_log)) == 2, "the refusal")

@@ -14,7 +14,7 @@ API = "spiffe://x.consul/ns/default/dc/dc1/svc/api"
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  (a condition, not an event)
             await asyncio.sleep(0)
 

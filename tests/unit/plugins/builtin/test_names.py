@@ -80,7 +80,7 @@ def test_an_application_at_localhost_is_reached(mesh_ca: MeshCa) -> None:
         context = client_context(mesh_ca.leaf("api"), mesh_ca.root_pem)
         with (
             Sidecar(snapshot),
-            context.wrap_socket(socket.create_connection(("127.0.0.1", port), timeout=10)) as caller,
+            context.wrap_socket(socket.create_connection(("127.0.0.1", port), timeout=60)) as caller,
         ):
             caller.sendall(b"hello")
             assert caller.recv(100) == b"hello"

@@ -16,7 +16,7 @@ from support.ports import free_port
 
 
 def get(port: int, path: str, method: str = "GET") -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request(method, path)
     response = connection.getresponse()
     text = response.read().decode()
@@ -76,7 +76,7 @@ def test_a_unix_socket_is_for_its_owner_alone_and_goes_with_the_proxy(
 def test_noise_does_no_harm(mesh_ca: MeshCa, noise: bytes) -> None:
     port = free_port()
     with Sidecar(first_snapshot(mesh_ca, "web", config={"status_address": f"127.0.0.1:{port}"})):
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as sock:
             sock.sendall(noise)
             sock.shutdown(socket.SHUT_WR)
             try:

@@ -109,7 +109,7 @@ def test_it_says_where_it_listens_answers_and_ends_with_0(tmp_path: Path, number
             "trust_domain",
         }
         assert (told["node"], told["grpc_addr"]) == ("n1", "")
-        with urllib.request.urlopen(f"http://{told['http_addr']}/v1/status/leader", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{told['http_addr']}/v1/status/leader", timeout=60) as answer:
             assert answer.status == 200
         assert program.end(number) == 0
 

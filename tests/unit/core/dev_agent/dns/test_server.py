@@ -35,7 +35,7 @@ def over(transport: str, host: str) -> dns.message.Message:
         query = dns.message.make_query("web.service.consul", "A")
         ask = dns.asyncquery.tcp if transport == "tcp" else dns.asyncquery.udp
         try:
-            return await ask(query, host, port=port, timeout=20)
+            return await ask(query, host, port=port, timeout=60)
         finally:
             await server.stop()
 

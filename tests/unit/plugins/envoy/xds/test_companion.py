@@ -89,7 +89,7 @@ def test_a_later_one_is_shown_in_the_status_and_the_last_stays(tmp_path: Path) -
         await companion.start(_runtime(tmp_path, feed))
         try:
             feed.publish(snapshot(config={"bind_port": "x"}, generation=2))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not companion.status()["problem"]:  # noqa: ASYNC110 - a status is asked for
                     await asyncio.sleep(0.01)
             assert companion.status()["generation"] == 1
