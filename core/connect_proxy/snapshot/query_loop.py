@@ -8,6 +8,7 @@ from typing import Protocol
 
 from connect_proxy.consul.clock import Clock
 from connect_proxy.errors import ConsulError, RefusedError
+from connect_proxy.secret import Secret
 from connect_proxy.snapshot.query_health import QueryHealth
 from connect_proxy.snapshot.settings import WatchSettings
 
@@ -60,13 +61,16 @@ class QueryLoop:
         settings: WatchSettings,
         health: QueryHealth,
         nudge: Nudge,
+        token: Callable[[], Secret],
         refresh_token: Callable[[], bool],
     ) -> None:
-        """*refresh_token* reads the token file again and tells whether a new token is in force."""
+        """*token*: the one in force. *refresh_token* reads the token file again and tells whether a new
+        one is."""
         self._clock = clock
         self._settings = settings
         self._health = health
         self._nudge = nudge
+        self._token = token
         self._refresh_token = refresh_token
 
     async def run(self, query: Query) -> None:
@@ -74,11 +78,15 @@ class QueryLoop:
         backoff, pace = self._settings.backoff, self._settings.pace
         while True:
             pace = pace.asked(self._clock.monotonic())
+            asked_with = self._token()
             try:
                 pause_s = await query.ask()
             except ConsulError as exc:
                 query.start_over()
-                if isinstance(exc, RefusedError) and self._refresh_token():
+                if isinstance(exc, RefusedError) and (
+                    # Or somebody else has read it while this question was held: it was the old token's.
+                    self._refresh_token() or self._token() != asked_with
+                ):
                     continue
                 self._health.failed(query.name, exc)
                 backoff = backoff.failed()

@@ -68,6 +68,7 @@ class SnapshotWatcher:
             settings=settings,
             health=self._health,
             nudge=self._nudge,
+            token=lambda: client.access.token,
             refresh_token=self._refresh_token,
         )
         self._places = asyncio.Semaphore(settings.held_upstreams)

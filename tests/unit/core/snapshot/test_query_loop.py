@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from connect_proxy.consul.blocking_query import Backoff, Pace
 from connect_proxy.errors import AgentUnreachableError, ConsulError, UnknownTokenError
+from connect_proxy.secret import NO_SECRET, Secret
 from connect_proxy.snapshot.query_health import QueryHealth
 from connect_proxy.snapshot.query_loop import Nudge, QueryLoop
 from connect_proxy.snapshot.settings import WatchSettings
@@ -37,7 +38,11 @@ class ListedQuery:
 
 
 def run(
-    query: ListedQuery, *, settings: WatchSettings = SETTINGS, refresh: Callable[[], bool] = lambda: False
+    query: ListedQuery,
+    *,
+    settings: WatchSettings = SETTINGS,
+    token: Callable[[], Secret] = lambda: NO_SECRET,
+    refresh: Callable[[], bool] = lambda: False,
 ) -> tuple[ManualClock, QueryHealth]:
     """Ask until the list is used up."""
     clock = ManualClock(randoms=1.0)
@@ -45,10 +50,15 @@ def run(
 
     async def go() -> None:
         loop = QueryLoop(
-            clock=clock, settings=settings, health=health, nudge=Nudge(clock), refresh_token=refresh
+            clock=clock,
+            settings=settings,
+            health=health,
+            nudge=Nudge(clock),
+            token=token,
+            refresh_token=refresh,
         )
         task = asyncio.create_task(loop.run(query))
-        await asyncio.wait_for(query.at_end.wait(), 20)
+        await asyncio.wait_for(query.at_end.wait(), 60)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
@@ -97,6 +107,17 @@ def test_a_refusal_that_a_new_token_may_heal_is_tried_again_at_once() -> None:
     assert failing(health) == ()
 
 
+def test_a_refusal_of_the_token_before_is_tried_again_at_once() -> None:
+    """Another query has read the file meanwhile: this one was held and asked with the old token."""
+    in_force = ["old", "new"]
+    clock, health = run(
+        ListedQuery([UnknownTokenError("old"), 0.0]),
+        token=lambda: Secret(in_force.pop(0) if len(in_force) > 1 else in_force[0]),
+    )
+    assert clock.slept == []
+    assert failing(health) == ()
+
+
 def test_a_refusal_without_a_new_token_is_a_failure() -> None:
     clock, _ = run(ListedQuery([UnknownTokenError("old")]))
     assert clock.slept == [1]
@@ -113,7 +134,7 @@ def test_a_nudge_ends_a_pause() -> None:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         nudge.all()
-        await asyncio.wait_for(asyncio.gather(*pauses), 20)
+        await asyncio.wait_for(asyncio.gather(*pauses), 60)
         assert len(asyncio.all_tasks()) == 1
 
     asyncio.run(go())
