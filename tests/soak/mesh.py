@@ -138,7 +138,7 @@ async def running(folder: Path, application_port: int) -> AsyncIterator[Mesh]:
 
 def passes(port: int) -> bool:
     """Whether a call gets through now."""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as probe:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=60) as probe:
         probe.sendall(b"Ehello")
         return probe.recv(5) == b"hello"
     return False

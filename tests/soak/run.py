@@ -37,7 +37,7 @@ DEFAULT_DEAD_CALLS: Final = 100_000
 DEAD_CALLS_DEADLINE_S: Final = 600.0
 WARM_UP_SHARE: Final = 0.3
 """Of the time: pools, caches and allocator arenas fill; what grows after that is a leak."""
-SETTLE_S: Final = 30.0
+SETTLE_S: Final = 90.0
 GROWTH_KIB: Final = 8 * 1024
 GROWTH_SHARE: Final = 0.15
 IDLE_S: Final = 2.0

@@ -357,7 +357,7 @@ def test_many_held_requests_do_not_starve_another() -> None:
             held = [asyncio.create_task(transport.exchange(ASK, token=NO_SECRET)) for _ in range(150)]
             await eventually(lambda: len(agent.requests) == len(held), "all requests")
             answer = await asyncio.wait_for(
-                transport.exchange(AgentRequest(path="/v1/y"), token=NO_SECRET), 10
+                transport.exchange(AgentRequest(path="/v1/y"), token=NO_SECRET), 60
             )
             for task in held:
                 task.cancel()

@@ -1,5 +1,4 @@
 import asyncio
-import contextlib
 import json
 from collections.abc import Awaitable, Callable
 
@@ -294,10 +293,11 @@ def test_a_blocking_query_blocks_and_is_answered() -> None:
 
 def test_a_client_that_hangs_up_ends_its_query_at_consul() -> None:
     async def scene(running: RunningApi, agent: ScriptedAgent) -> None:
-        ended = asyncio.Event()
+        asked, ended = asyncio.Event(), asyncio.Event()
 
         async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readuntil(b"\r\n\r\n")
+            asked.set()
             await reader.read()
             ended.set()
             writer.close()
@@ -305,9 +305,11 @@ def test_a_client_that_hangs_up_ends_its_query_at_consul() -> None:
         async with await asyncio.start_server(hold, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
             async with running_api(AgentAccess(port=port)) as other:
-                with contextlib.suppress(httpx.ReadTimeout):
-                    await other.http.get("/v1/kv/x?index=3", timeout=0.2)
-                await asyncio.wait_for(ended.wait(), 20)
+                hanging = asyncio.create_task(other.http.get("/v1/kv/x?index=3"))
+                await asyncio.wait_for(asked.wait(), 60)
+                hanging.cancel()
+                await asyncio.gather(hanging, return_exceptions=True)
+                await asyncio.wait_for(ended.wait(), 60)
 
     before_a_script(scene)
 

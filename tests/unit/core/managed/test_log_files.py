@@ -76,24 +76,31 @@ def test_a_rotation_in_place_keeps_every_byte(tmp_path: Path, size: int) -> None
 def test_a_writer_that_keeps_its_descriptor_loses_no_line_where_it_can_be_helped(
     tmp_path: Path,
 ) -> None:
-    path = tmp_path / "log"
+    path, enough = tmp_path / "log", tmp_path / "enough"
     code = """
 import os, sys
 descriptor = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-for number in range(60000):
+number = 0
+while number < 60000 or not os.path.exists(sys.argv[2]):
     os.write(descriptor, b"line %d\\n" % number)
+    number += 1
+print(number)
 """
     policy = RotationPolicy(kept=1000)
-    with subprocess.Popen([sys.executable, "-c", code, str(path)]) as writer:
+    argv = [sys.executable, "-c", code, str(path), str(enough)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as writer:
         lossless, rotations = True, 0
         while writer.poll() is None:
             if path.exists() and path.stat().st_size > 65536:
                 lossless = rotate_in_place(path, policy) and lossless
                 rotations += 1
+                enough.touch()
+        assert writer.stdout is not None
+        written = int(writer.stdout.read())
     rotated = sorted(tmp_path.glob("log.*"), key=lambda file: -int(file.suffix[1:]))
     lines = b"".join(file.read_bytes() for file in [*rotated, path]).splitlines()
     assert rotations
     if lossless:
-        assert lines == [b"line %d" % number for number in range(60000)]
+        assert lines == [b"line %d" % number for number in range(written)]
     else:
-        assert set(lines) <= {b"line %d" % number for number in range(60000)} | {b""}
+        assert set(lines) <= {b"line %d" % number for number in range(written)} | {b""}

@@ -228,7 +228,7 @@ def test_while_consul_is_away_it_is_asked_again_and_everything_comes_back_at_onc
             assert not recovered.is_set()
             await agent.start()
             await eventually(lambda: len(agent.asked("/v1/agent/service/register")) == 3, "all")
-            await asyncio.wait_for(recovered.wait(), 20)
+            await asyncio.wait_for(recovered.wait(), 60)
             assert registrar.failures == {}
             task.cancel()
             await asyncio.wait({task})

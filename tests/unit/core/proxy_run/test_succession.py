@@ -38,7 +38,7 @@ def test_only_a_process_that_says_ready_is_a_successor(
     os.dup2(stdin, 0)
     try:
         supervision = Supervision(listeners=lambda: {"public": writing})
-        timeout_s = 2.0 if word == "silent" else 20.0
+        timeout_s = 5.0 if word == "silent" else 60.0
         process = asyncio.run(start_successor(supervision, timeout_s=timeout_s))
         assert (process is not None) is serves
         assert os.read(reading, 100) == b"here"

@@ -21,6 +21,7 @@ from connect_proxy.supervisor.readiness import (
     public_listener_is_ready,
     public_port,
 )
+from support.ports import free_port
 
 TRUST_DOMAIN = "11111111-2222-3333-4444-555555555555.consul"
 NOW = datetime.now(UTC)
@@ -114,7 +115,7 @@ def probed(
     roots: Roots,
     *,
     described: Callable[[int], Registration] = registration,
-    timeout_s: float = 5.0,
+    timeout_s: float = 60.0,
 ) -> Readiness:
     """Listen, probe once, stop."""
 
@@ -212,12 +213,7 @@ def test_a_closed_port_is_not_ready(unused_port: int) -> None:
 
 @pytest.fixture
 def unused_port() -> int:
-    async def free() -> int:
-        async with await asyncio.start_server(_close, "127.0.0.1", 0) as server:
-            port: int = server.sockets[0].getsockname()[1]
-            return port
-
-    return asyncio.run(free())
+    return free_port()
 
 
 def test_without_a_public_port_the_first_upstream_has_to_accept(unused_port: int) -> None:

@@ -3,12 +3,14 @@ from __future__ import annotations
 import contextlib
 import resource
 import socket
+import struct
 from collections.abc import Iterator
 
 from connect_proxy_builtin.acceptor import Acceptor
 from connect_proxy_builtin.messages import News, Say
 from connect_proxy_builtin.reactor import Reactor
 from connect_proxy_builtin.worker_state import WorkerState
+from support.processes import wait_until
 
 
 def defect(_callback: object, exc: Exception) -> None:
@@ -26,6 +28,14 @@ def no_more_descriptors() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def waiting(listener: socket.socket) -> int:
+    """How many wait to be accepted: of a listener, ``tcpi_unacked`` says it (tcp(7), TCP_INFO)."""
+    found: int = struct.unpack_from("I", listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 64), 24)[
+        0
+    ]
+    return found
 
 
 def test_when_descriptors_run_out_accepting_pauses_and_comes_back() -> None:
@@ -59,6 +69,7 @@ def test_who_waits_already_is_still_served_when_a_listener_closes() -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     acceptor = Acceptor(world, listener, served.append, shared=False)
     callers = [socket.create_connection(listener.getsockname()) for _ in range(3)]
+    wait_until(lambda: waiting(listener) == 3, "three callers in the queue")
     acceptor.close()
     assert len(served) == 3
     for sock in (*served, *callers):

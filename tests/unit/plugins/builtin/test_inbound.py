@@ -180,7 +180,7 @@ def test_an_idle_connection_is_closed_and_a_busy_one_is_not(mesh_ca: MeshCa) -> 
     context = client_context(mesh_ca.leaf("api"), mesh_ca.root_pem)
     with (
         echo_server() as application,
-        sidecar(mesh_ca, application, config={"idle_timeout_ms": 400}) as (_, port),
+        sidecar(mesh_ca, application, config={"idle_timeout_ms": 2000}) as (_, port),
         context.wrap_socket(socket.create_connection(("127.0.0.1", port), timeout=60)) as busy,
         context.wrap_socket(socket.create_connection(("127.0.0.1", port), timeout=60)) as idle,
     ):

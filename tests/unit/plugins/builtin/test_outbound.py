@@ -145,7 +145,7 @@ def test_an_instance_that_never_answers_is_given_up_after_connect_timeout_ms(mes
         fields = {
             "destination_name": "q",
             "destination_type": "prepared_query",
-            "config": MappingProxyType({"connect_timeout_ms": "200"}),
+            "config": MappingProxyType({"connect_timeout_ms": "1000"}),
         }
         with sidecar(mesh_ca, *behind, **fields) as (client, port):
             assert ask(port) == b"hello"

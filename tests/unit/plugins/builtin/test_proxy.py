@@ -234,8 +234,11 @@ def test_several_workers_share_the_listeners(mesh_ca: MeshCa) -> None:
                 app.sendall(b"hello")
                 assert app.recv(100) == b"hello"
         server.wait_for_counter("inbound_handshakes", 30)
-        workers = {state["worker"] for state in client.proxy.status()["upstreams"]["web"]}
-        assert workers == {0, 1, 2}
+
+        def workers() -> set[int]:
+            return {state["worker"] for state in client.proxy.status()["upstreams"]["web"]}
+
+        wait_until(lambda: workers() == {0, 1, 2}, "a report of every worker")
         with dial(port) as app:
             app.sendall(b"hello")
             assert app.recv(100) == b"hello"
@@ -264,7 +267,7 @@ def test_a_limit_on_callers_is_one_for_all_workers(mesh_ca: MeshCa) -> None:
         callers = [stack.enter_context(dial(port)) for _ in range(12)]
         assert [is_served(caller) for caller in callers].count(True) == 2
         server.wait_for_counter("inbound_refused.limit", 10)
-        assert server.counter("inbound_open") == 2
+        wait_until(lambda: server.counter("inbound_open") == 2, "the others gone")
 
 
 def test_a_limit_of_an_upstream_is_one_for_all_workers(mesh_ca: MeshCa) -> None:
@@ -281,7 +284,7 @@ def test_a_limit_of_an_upstream_is_one_for_all_workers(mesh_ca: MeshCa) -> None:
         callers = [stack.enter_context(dial(local)) for _ in range(12)]
         assert [is_served(caller) for caller in callers].count(True) == 2
         client.wait_for_counter("outbound_refused.limit", 10)
-        assert client.counter("outbound_open") == 2
+        wait_until(lambda: client.counter("outbound_open") == 2, "the others gone")
 
 
 def test_a_public_port_that_is_taken_ends_the_program_and_names_the_holder(mesh_ca: MeshCa) -> None:

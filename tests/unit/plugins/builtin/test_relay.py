@@ -93,7 +93,7 @@ class Bench:
 
     def until(self, condition: Callable[[], object]) -> None:
         """Turn until it holds. Loopback too may take its time."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not condition():
             assert time.monotonic() < end, f"in vain; reasons: {self.reasons}"
             self.peer.listen()

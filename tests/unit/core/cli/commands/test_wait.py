@@ -79,7 +79,7 @@ def waited(agent: SmallAgent, *words: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("which", [("-proxy-id", "web-sidecar-proxy"), ("-sidecar-for", "web")])
 def test_a_ready_sidecar_ends_the_waiting_with_0(small_agent: SmallAgent, which: tuple[str, str]) -> None:
-    code, said = waited(small_agent, *which, "-timeout", "20s")
+    code, said = waited(small_agent, *which, "-timeout", "60s")
     assert (code, "ready: it has no listener" in said) == (0, True), said
 
 
@@ -87,9 +87,9 @@ def test_a_closed_listener_is_not_ready_in_time_and_named(small_agent: SmallAgen
     small_agent.answers["/v1/agent/service/web-sidecar-proxy"][1].update(
         {"Address": "127.0.0.1", "Port": 1}
     )
-    code, said = waited(small_agent, "-sidecar-for", "web", "-timeout", "300ms")
+    code, said = waited(small_agent, "-sidecar-for", "web", "-timeout", "3s")
     assert code == 5
-    assert '"the sidecar of web" is not ready after 0.3s: the public listener at 127.0.0.1:1' in said
+    assert '"the sidecar of web" is not ready after 3s: the public listener at 127.0.0.1:1' in said
 
 
 def test_a_missing_registration_is_waited_for(small_agent: SmallAgent) -> None:
@@ -107,5 +107,5 @@ def test_a_refused_token_ends_the_waiting_at_once(small_agent: SmallAgent) -> No
 
 def test_a_token_that_may_not_read_agent_self_is_enough(small_agent: SmallAgent) -> None:
     small_agent.answers["/v1/agent/self"] = (403, "Permission denied")
-    code, said = waited(small_agent, "-sidecar-for", "web", "-timeout", "20s")
+    code, said = waited(small_agent, "-sidecar-for", "web", "-timeout", "60s")
     assert code == 0, said

@@ -12,7 +12,7 @@ from connect_proxy.dev_agent.records import CRITICAL, PASSING, WARNING, CheckDef
 from connect_proxy.mesh.immutable import frozen
 from support.ports import free_port
 
-CHECK = CheckDefinition(interval=5, timeout=5)
+CHECK = CheckDefinition(interval=5, timeout=60)
 
 
 class Application(http.server.BaseHTTPRequestHandler):
