@@ -149,6 +149,12 @@ def connect_consul(access: AgentAccess) -> ConsulClient:
     certificate and its key do not belong together.
     """
     from connect_proxy.consul.http_client import HttpConsulClient
+    from connect_proxy.consul.plain_transport import is_plain
+
+    if is_plain(access):
+        from connect_proxy.consul.stream_transport import StreamTransport
+
+        return HttpConsulClient(access, StreamTransport(access))
     from connect_proxy.consul.transport import HttpTransport
 
     return HttpConsulClient(access, HttpTransport(access))

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import errno
 import socket
-import ssl
 from collections.abc import Iterator
-from typing import Final
 
 from connect_proxy.consul.access import AgentAccess
-from connect_proxy.consul.answers import wrong_scheme
 from connect_proxy.errors import AgentUnreachableError
-
-NOT_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST")
-"""OpenSSL's reasons for an answer that is no TLS: which one depends on its version."""
-CERTIFICATE_WANTED: Final = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE", "BAD_CERTIFICATE", "UNKNOWN_CA")
-"""Alerts of an agent that verifies its clients."""
-
-TLS_BUSY: Final = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
-"""No failures: how the TLS engine asks for more bytes, seen as the context of what happened then."""
 
 
 def unreachable(exc: Exception, access: AgentAccess) -> AgentUnreachableError:
     """The error for a failed connection. *exc* is the HTTP library's; its causes are searched."""
-    causes = [cause for cause in _causes(exc) if not isinstance(cause, TLS_BUSY)]
-    for cause in causes:
-        if isinstance(cause, ssl.SSLError):
-            return _tls_failure(cause, access)
+    causes = list(_causes(exc))
+    if access.scheme == "https":
+        from connect_proxy.consul import tls_failures
+
+        causes = tls_failures.without_busy(causes)
+        if (told_by_tls := tls_failures.failure(causes, access)) is not None:
+            return told_by_tls
     for cause in causes:
         if isinstance(cause, OSError) and cause.errno is not None:
             return _socket_failure(cause, access)
@@ -67,23 +59,6 @@ def _socket_failure(cause: OSError, access: AgentAccess) -> AgentUnreachableErro
     if cause.errno in {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}:
         return hung_up("the connection was reset", access)
     return told(reason.lower(), "check the address and the network", access)
-
-
-def _tls_failure(cause: ssl.SSLError, access: AgentAccess) -> AgentUnreachableError:
-    reason = str(cause.reason or "").upper()
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        said = cause.verify_message
-        if "match" in said.lower():
-            remedy = "set -tls-server-name or CONSUL_TLS_SERVER_NAME to a name in its certificate"
-        else:
-            remedy = "set -ca-file or CONSUL_CACERT to the CA that signed it"
-        return told(f"its certificate is not accepted: {said}", remedy, access)
-    if any(known in reason for known in NOT_TLS):
-        return wrong_scheme(access)
-    if any(known in reason for known in CERTIFICATE_WANTED):
-        what = f"it refused the TLS handshake ({reason.lower()})"
-        return told(what, "it may want -client-cert and -client-key of its own CA", access)
-    return told(f"TLS failed: {reason.lower() or cause}", "check the agent's TLS settings", access)
 
 
 def _causes(exc: BaseException) -> Iterator[BaseException]:

@@ -10,13 +10,9 @@ from typing import Final
 import httpx
 
 from connect_proxy.consul.access import AgentAccess
+from connect_proxy.consul.exchange import CONNECT_TIMEOUT_S
 from connect_proxy.consul.failures import unreachable
-from connect_proxy.consul.transport import (
-    CONNECT_TIMEOUT_S,
-    base_url,
-    open_connections,
-    tls_extensions,
-)
+from connect_proxy.consul.transport import base_url, open_connections, tls_extensions
 
 Headers = Sequence[tuple[bytes, bytes]]
 

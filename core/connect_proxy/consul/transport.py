@@ -1,4 +1,4 @@
-"""HTTP to the agent. This and ``pass_through`` know the HTTP library and translate its exceptions."""
+"""HTTP to the agent by TLS. Only this and ``pass_through`` know the HTTP library and its exceptions."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ from typing import Any, Final
 
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.blocking_query import client_timeout_s
-from connect_proxy.consul.failures import hung_up, told, unreachable
+from connect_proxy.consul.exchange import (
+    CONNECT_TIMEOUT_S,
+    broken_off,
+    check_length,
+    check_port,
+    no_answer,
+    no_connection,
+    was_closed,
+)
+from connect_proxy.consul.failures import unreachable
 from connect_proxy.consul.headers import request_headers
 from connect_proxy.consul.http_library import httpx
 from connect_proxy.consul.request import AgentRequest, HttpAnswer
 from connect_proxy.consul.tls import agent_tls_context
-from connect_proxy.errors import (
-    AgentAnswerError,
-    AgentUnreachableError,
-    ConfigurationError,
-)
+from connect_proxy.errors import ConfigurationError
 from connect_proxy.secret import Secret
 
-CONNECT_TIMEOUT_S: Final = 5.0
-MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 IDLE_CONNECTION_S: Final = 4.0
 """Below the 5 s after which common servers close idle connections: else a request could meet the
 close under way and fail for nothing."""
@@ -29,7 +32,7 @@ close under way and fail for nothing."""
 
 def open_connections(access: AgentAccess) -> httpx.AsyncClient:
     """A pool to the agent at *access*; opens no connection yet. Raises ConfigurationError."""
-    _checked_port(access)
+    check_port(access)
     secured = access.scheme == "https" or _names_certificates(access)
     context = agent_tls_context(access) if secured else False
     return httpx.AsyncClient(
@@ -67,24 +70,23 @@ class HttpTransport:
         AgentAnswerError.
         """
         if self._closed:
-            raise self._is_closed()
+            raise was_closed(self._access)
         timeout_s = client_timeout_s(request.wait)
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._exchange(request, token, timeout_s)
         except httpx.ConnectTimeout:
-            what = f"no connection within {CONNECT_TIMEOUT_S:g} s"
-            raise told(what, "check the address, the scheme and the network", self._access) from None
+            raise no_connection(self._access) from None
         except (TimeoutError, httpx.TimeoutException):
-            what = f"no answer to {request.endpoint} within {timeout_s:g} s"
-            raise told(what, "see the agent's log, and what lies between", self._access) from None
+            raise no_answer(request, self._access, timeout_s=timeout_s) from None
         # OSError: a TLS alert that comes after the handshake (TLS 1.3: "certificate required") reaches
         # us as the bare ssl.SSLError, the HTTP library does not wrap it.
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as exc:
             if self._closed:
-                raise self._is_closed() from exc
+                raise was_closed(self._access) from exc
             if isinstance(exc, httpx.RemoteProtocolError):
-                raise self._no_http(exc, request) from exc
+                ended = any(word in str(exc).lower() for word in ("disconnected", "closed"))
+                raise broken_off(request, self._access, ended=ended) from exc
             raise unreachable(exc, self._access) from exc
 
     async def aclose(self) -> None:
@@ -114,27 +116,8 @@ class HttpTransport:
         pieces = bytearray()
         async for piece in answer.aiter_bytes():
             pieces += piece
-            if len(pieces) > MAX_BODY_BYTES:
-                message = (
-                    f"the answer to {request.endpoint} is longer than '{MAX_BODY_BYTES}' bytes: "
-                    f"check that '{self._access.url}' is a Consul agent"
-                )
-                raise AgentAnswerError(message, status=answer.status_code)
+            check_length(len(pieces), request, self._access, status=answer.status_code)
         return bytes(pieces)
-
-    def _is_closed(self) -> AgentUnreachableError:
-        return told("this client was closed", "make a new one", self._access)
-
-    def _no_http(
-        self, exc: httpx.RemoteProtocolError, request: AgentRequest
-    ) -> AgentUnreachableError | AgentAnswerError:
-        if "disconnected" in str(exc).lower() or "closed" in str(exc).lower():
-            return hung_up(f"it hung up during {request.endpoint}", self._access)
-        message = (
-            f"the answer to {request.endpoint} at '{self._access.url}' is not HTTP: "
-            "is that the agent's HTTP port (8500), not its gRPC, RPC or serf port?"
-        )
-        return AgentAnswerError(message)
 
 
 def _names_certificates(access: AgentAccess) -> bool:
@@ -159,9 +142,3 @@ def tls_extensions(access: AgentAccess) -> dict[str, Any]:
         message = f"{setting}: '{name}' is no host name: give one that its certificate has"
         raise ConfigurationError(message)
     return {"sni_hostname": name} if name else {}
-
-
-def _checked_port(access: AgentAccess) -> None:
-    if access.scheme != "unix" and not 0 < access.port < 65536:
-        message = f"-http-addr (CONSUL_HTTP_ADDR): '{access.url}' has no port from 1 to 65535: correct it"
-        raise ConfigurationError(message)
