@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import ssl
 from collections.abc import Iterator
 from typing import Final
 
@@ -18,7 +17,7 @@ from connect_proxy_builtin.peer_identity import PeerIdentity
 from connect_proxy_builtin.policy import InboundPolicy, SocketAddress
 from connect_proxy_builtin.poller import IN, OUT
 from connect_proxy_builtin.relay import Relay
-from connect_proxy_builtin.socket_errors import cause, pending_error
+from connect_proxy_builtin.socket_errors import cause, is_of_tls, pending_error
 from connect_proxy_builtin.timers import Timer
 from connect_proxy_builtin.tls_channel import TlsChannel, receive
 from connect_proxy_builtin.tls_engine import Generation
@@ -111,7 +110,7 @@ class Inbound:
             self._refuse("handshake_failed", "the caller left during the handshake")
 
     def _handshake_failed(self, exc: OSError) -> None:
-        if self._state is State.WAITING and not isinstance(exc, ssl.SSLError):
+        if self._state is State.WAITING and not is_of_tls(exc):
             self._close(TCP_CHECK)
         else:
             self._refuse("handshake_failed", cause(exc))

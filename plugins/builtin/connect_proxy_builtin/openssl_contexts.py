@@ -57,13 +57,13 @@ class OpenSslContext:
         )
 
     def trust(self, roots_pem: str) -> None:
-        """These roots. Raises ssl.SSLError."""
+        """These roots. Raises OpenSslError."""
         store = self._library.lib.SSL_CTX_get_cert_store(self._context)
         for certificate in self._certificates(roots_pem):
             self._checked(self._library.lib.X509_STORE_add_cert(store, certificate))
 
     def show(self, certificate_pem: str, private_key: Secret) -> None:
-        """This leaf, with the intermediates after it. Raises ssl.SSLError."""
+        """This leaf, with the intermediates after it. Raises OpenSslError."""
         lib, ffi = self._library.lib, self._library.ffi
         leaf, *intermediates = list(self._certificates(certificate_pem))
         self._checked(lib.SSL_CTX_use_certificate(self._context, leaf))
@@ -96,7 +96,7 @@ class OpenSslContext:
         return session
 
     def _certificates(self, pem: str) -> Iterator[Any]:
-        """Each certificate of *pem*. Raises ssl.SSLError where there is none."""
+        """Each certificate of *pem*. Raises OpenSslError where there is none."""
         lib, ffi = self._library.lib, self._library.ffi
         text = pem.encode()
         bio = lib.BIO_new_mem_buf(text, len(text))
@@ -110,7 +110,7 @@ class OpenSslContext:
             lib.BIO_free(bio)
 
     def _checked(self, result: Any) -> Any:
-        """*result*, unless it means failure: 0, or no pointer. Raises ssl.SSLError."""
+        """*result*, unless it means failure: 0, or no pointer. Raises OpenSslError."""
         if not result:
             raise openssl_error(self._library)
         return result

@@ -5,10 +5,8 @@ By way of pointers: for small messages, a view of a buffer costs more than its e
 
 from __future__ import annotations
 
-import ssl
-
 from connect_proxy_builtin.openssl_buffers import SCRATCH, MemoryBuffer
-from connect_proxy_builtin.openssl_session import OpenSslSession
+from connect_proxy_builtin.openssl_session import OpenSslSession, openssl_error
 from connect_proxy_builtin.tls_channel import RECORD, SLICE, TlsChannel
 
 
@@ -56,7 +54,7 @@ class OpenSslRecords:
         """Encrypt these bytes of ``wire``."""
         written = self._encrypt(self._ssl, self._wire + start if start else self._wire, stop - start)
         if written <= 0:
-            raise self._session.failure(written)
+            raise openssl_error(self._session.library)
         count = self._take(self._outgoing, self._scratch, SCRATCH)
         return self._view[:count] if count > 0 else self._view[:0]
 
@@ -80,13 +78,8 @@ class OpenSslRecords:
         while True:
             got = decrypt(pointer, self._clear + filled if filled else self._clear, RECORD)
             if got <= 0:
-                failure = self._session.failure(got)
-                if isinstance(failure, ssl.SSLWantReadError):
-                    return filled
-                if isinstance(failure, ssl.SSLZeroReturnError):
-                    self.ended = True
-                    return filled
-                raise failure
+                self.ended = not self._session.wants_more(got)
+                return filled
             filled += got
             if not self._count(self._incoming, self._null):
                 return filled

@@ -1,22 +1,31 @@
 """TLS sessions over memory on the OpenSSL of ``cryptography``: the shape of ``ssl.SSLObject``.
 
-Only what the data plane uses, and the same exceptions. OpenSSL's error queue belongs to the thread:
-it is empty between calls, since every failure takes all of it.
+Only what the data plane uses. :mod:`ssl` itself is not imported, not even for its exceptions: it
+would bring another OpenSSL into memory. OpenSSL's error queue belongs to the thread: it is empty
+between calls, since every failure takes all of it.
 """
 
 from __future__ import annotations
 
-import ssl
 from typing import Any, Final, final
 
 from connect_proxy_builtin.openssl_buffers import MemoryBuffer
 from connect_proxy_builtin.openssl_library import Library
 
-ERROR_SSL: Final = 1
 ERROR_WANT_READ: Final = 2
 ERROR_ZERO_RETURN: Final = 6
 BOTH_SHUT: Final = 3
 """SSL_SENT_SHUTDOWN and SSL_RECEIVED_SHUTDOWN."""
+
+
+class OpenSslError(OSError):
+    """What went wrong in TLS: the shape of ``ssl.SSLError``."""
+
+    def __init__(self, text: str) -> None:
+        """*text*: OpenSSL's own."""
+        super().__init__(text)
+        self.reason = text.upper().replace(" ", "_")
+        """As ``ssl.SSLError`` spells it: ``CERTIFICATE_VERIFY_FAILED``."""
 
 
 class Ticket:
@@ -42,7 +51,7 @@ class Ticket:
 class OpenSslSession:
     """One side of one connection."""
 
-    __slots__ = ("_from_buffer", "_lib", "_read", "_write", "library", "pointer")
+    __slots__ = ("_lib", "library", "pointer")
 
     def __init__(
         self,
@@ -53,10 +62,8 @@ class OpenSslSession:
         *,
         server_side: bool,
     ) -> None:
-        lib, ffi = library.lib, library.ffi
+        lib = library.lib
         self.library, self._lib = library, lib
-        self._read, self._write = lib.SSL_read, lib.SSL_write
-        self._from_buffer = ffi.from_buffer
         self.pointer = lib.SSL_new(context)
         lib.SSL_set_bio(self.pointer, incoming.bio, outgoing.bio)
         incoming.owner = outgoing.owner = self
@@ -67,31 +74,18 @@ class OpenSslSession:
         self._lib.SSL_set_shutdown(self.pointer, BOTH_SHUT)
         self._lib.SSL_free(self.pointer)
 
-    def do_handshake(self) -> None:
-        """One step. Raises ssl.SSLWantReadError, ssl.SSLError."""
+    def step(self) -> bool:
+        """One step of the handshake; whether it is done. Raises OpenSslError."""
         result = self._lib.SSL_do_handshake(self.pointer)
-        if result != 1:
-            raise self.failure(result)
+        if result != 1 and not self.wants_more(result):
+            raise openssl_error(self.library)
+        return bool(result == 1)
 
-    def read(self, length: int, buffer: memoryview) -> int:
-        """Decrypt into *buffer*; 0 at the end of the stream. Raises ssl.SSLWantReadError, ssl.SSLError."""
-        count: int = self._read(self.pointer, self._from_buffer(buffer), length)
-        if count <= 0:
-            raise self.failure(count)
-        return count
-
-    def write(self, data: memoryview | bytes) -> int:
-        """Encrypt all of *data*. Raises ssl.SSLError."""
-        count: int = self._write(self.pointer, self._from_buffer(data), len(data))
-        if count <= 0:
-            raise self.failure(count)
-        return count
-
-    def unwrap(self) -> None:
-        """Say that nothing more comes from here. Raises ssl.SSLError."""
+    def end(self) -> None:
+        """Say that nothing more comes from here. Raises OpenSslError."""
         result = self._lib.SSL_shutdown(self.pointer)
         if result < 0:
-            raise self.failure(result)
+            self.wants_more(result)
 
     def version(self) -> str:
         """``TLSv1.3``."""
@@ -134,27 +128,24 @@ class OpenSslSession:
         """Offer *ticket*. Before the handshake."""
         self._lib.SSL_set_session(self.pointer, ticket.pointer)
 
-    def failure(self, result: int) -> ssl.SSLError:
-        """What was wrong with a call on this session that gave *result*."""
+    def wants_more(self, result: int) -> bool:
+        """Whether the call that gave *result* lacks bytes; else the peer said that it has ended.
+
+        Raises OpenSslError if it was neither.
+        """
         kind = self._lib.SSL_get_error(self.pointer, result)
-        if kind == ERROR_WANT_READ:
-            return ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "the operation did not complete")
-        if kind == ERROR_ZERO_RETURN:
-            return ssl.SSLZeroReturnError(ssl.SSL_ERROR_ZERO_RETURN, "TLS/SSL connection has been closed")
-        return openssl_error(self.library)
+        if kind not in {ERROR_WANT_READ, ERROR_ZERO_RETURN}:
+            raise openssl_error(self.library)
+        return bool(kind == ERROR_WANT_READ)
 
 
-def openssl_error(library: Library) -> ssl.SSLError:
-    """What the error queue says, in the words of :mod:`ssl`. Empties it."""
+def openssl_error(library: Library) -> OpenSslError:
+    """What the error queue says. Empties it."""
     lib = library.lib
     code = lib.ERR_get_error()
     lib.ERR_clear_error()
     reason = lib.ERR_reason_error_string(code) if code else library.ffi.NULL
-    text = library.ffi.string(reason).decode() if reason != library.ffi.NULL else "error"
-    kind = ssl.SSLCertVerificationError if text == "certificate verify failed" else ssl.SSLError
-    error = kind(ERROR_SSL, text)
-    error.reason = text.upper().replace(" ", "_")
-    return error
+    return OpenSslError(library.ffi.string(reason).decode() if reason != library.ffi.NULL else "error")
 
 
 def _content(library: Library, bio: Any) -> bytes:

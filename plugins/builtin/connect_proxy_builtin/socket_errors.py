@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import ssl
 import struct
 from typing import Final
 
@@ -15,9 +14,17 @@ LINGER_NONE: Final = struct.pack("ii", 1, 0)
 
 def cause(exc: OSError) -> str:
     """A short text for a socket's or OpenSSL's error."""
-    if isinstance(exc, ssl.SSLError):
-        return f"TLS: {(exc.reason or 'error').lower().replace('_', ' ')}"
+    if is_of_tls(exc):
+        return f"TLS: {(getattr(exc, 'reason', '') or 'error').lower().replace('_', ' ')}"
     return exc.strerror or str(exc)
+
+
+def is_of_tls(exc: OSError) -> bool:
+    """Whether TLS failed, not its socket: ``OpenSslError``, or ``ssl.SSLError``, which is not named here.
+
+    To name it would import :mod:`ssl`, which only the other engine needs.
+    """
+    return hasattr(exc, "reason")
 
 
 def pending_error(sock: socket.socket) -> str:

@@ -8,9 +8,7 @@ close_notify the buffer holds at most a part of one record. Measured as fast as 
 
 from __future__ import annotations
 
-import contextlib
 import socket
-import ssl
 from collections.abc import Callable
 from typing import Any, Final, Literal, Protocol
 
@@ -35,7 +33,7 @@ class Buffer(Protocol):
 
 
 class Session(Protocol):
-    """``ssl.SSLObject``, or like it: the same exceptions, too."""
+    """One side of one connection. What goes wrong in TLS is an OSError with a ``reason``."""
 
     @property
     def session(self) -> Any:
@@ -45,16 +43,10 @@ class Session(Protocol):
     def session_reused(self) -> bool | None:
         """Whether the handshake resumed."""
 
-    def do_handshake(self) -> None:
-        """One step."""
+    def step(self) -> bool:
+        """One step of the handshake; whether it is done."""
 
-    def read(self, length: int, buffer: memoryview) -> Any:
-        """Decrypt up to *length* bytes into *buffer*; how many."""
-
-    def write(self, data: memoryview) -> int:
-        """Encrypt all of *data*."""
-
-    def unwrap(self) -> Any:
+    def end(self) -> None:
         """Say that nothing more comes from here."""
 
     def getpeercert(self, binary_form: Literal[True]) -> bytes | None:
@@ -76,49 +68,8 @@ class Records(Protocol):
     def open(self, count: int) -> int:
         """Decrypt *count* bytes of ``wire``, and what was there before, into ``clear``; how many came out.
 
-        Raises ssl.SSLError.
+        Raises an OSError with a ``reason``.
         """
-
-
-class StandardRecords:
-    """On :mod:`ssl`."""
-
-    __slots__ = ("_clear", "_incoming", "_outgoing", "_session", "_wire", "ended")
-
-    def __init__(self, channel: TlsChannel, wire: memoryview, clear: memoryview) -> None:
-        self._wire, self._clear = wire, clear
-        self._session, self._incoming, self._outgoing = channel.session, channel.incoming, channel.outgoing
-        self.ended = False
-
-    def seal(self, start: int, stop: int) -> bytes | memoryview:
-        """Encrypt these bytes of ``wire``."""
-        self._session.write(self._wire[start:stop])
-        return self._outgoing.read()
-
-    def open(self, count: int) -> int:
-        """Decrypt *count* bytes of ``wire``, and what was there before, into ``clear``."""
-        wire, clear, incoming, read = self._wire, self._clear, self._incoming, self._session.read
-        start = filled = 0
-        while True:
-            if start < count:
-                incoming.write(wire[start : min(start + SLICE, count)])
-                start += SLICE
-            try:
-                while True:
-                    got: int = read(RECORD, clear[filled:])
-                    if not got:
-                        self.ended = True
-                        return filled
-                    filled += got
-                    if not incoming.pending:
-                        break
-            except ssl.SSLWantReadError:
-                pass
-            except ssl.SSLZeroReturnError:
-                self.ended = True
-                return filled
-            if start >= count:
-                return filled
 
 
 class TlsChannel:
@@ -131,8 +82,8 @@ class TlsChannel:
         sock: socket.socket,
         wrap: Callable[[Any, Any], Session],
         *,
-        buffer: Callable[[], Buffer] = ssl.MemoryBIO,
-        records: Callable[[TlsChannel, memoryview, memoryview], Records] = StandardRecords,
+        buffer: Callable[[], Buffer],
+        records: Callable[[TlsChannel, memoryview, memoryview], Records],
     ) -> None:
         """*wrap* makes the session over an incoming and an outgoing *buffer*."""
         self._records = records
@@ -143,7 +94,7 @@ class TlsChannel:
         self.unsent = b""
 
     def handshake(self, *, tickets_wait: bool = False) -> bool:
-        """One step with what was received; whether it is done. Raises ssl.SSLError, OSError.
+        """One step with what was received; whether it is done. Raises OSError.
 
         What has to be sent is sent, also the alert of a failed handshake. *tickets_wait*, for servers:
         all that TLS 1.3 says after a handshake, session tickets, goes with the first bytes that follow:
@@ -151,10 +102,7 @@ class TlsChannel:
         """
         done = False
         try:
-            self.session.do_handshake()
-            done = True
-        except ssl.SSLWantReadError:
-            pass
+            done = self.session.step()
         finally:
             if not (done and tickets_wait and self.session.version() == "TLSv1.3"):
                 self.flush()
@@ -178,8 +126,7 @@ class TlsChannel:
 
     def close_notify(self) -> None:
         """Say that we send no more; the peer may still. The alert lands in ``outgoing``."""
-        with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):
-            self.session.unwrap()
+        self.session.end()
 
 
 def receive(sock: socket.socket, buffer: memoryview) -> int:

@@ -20,6 +20,7 @@ from typing import Any, Final
 from connect_proxy.errors import ConfigurationError
 from connect_proxy_builtin.peer_identity import PeerIdentities
 from connect_proxy_builtin.policy import TlsMaterial
+from connect_proxy_builtin.standard_session import StandardSession, made, standard_channel
 from connect_proxy_builtin.tls_channel import TlsChannel
 from connect_proxy_builtin.tls_sessions import SessionStore
 from connect_proxy_builtin.tls_versions import TlsVersions
@@ -42,26 +43,28 @@ class TlsGeneration:
 
     def accepted(self, sock: socket.socket, *, resuming: bool) -> TlsChannel:
         """A caller's connection. *resuming*: it offers a session."""
-        return TlsChannel(sock, functools.partial(self.answer, resuming=resuming))
+        return standard_channel(sock, functools.partial(self.answer, resuming=resuming))
 
     def dialled(self, sock: socket.socket, *, resume: Any) -> TlsChannel:
         """A connection to an instance. *resume*: of this generation's sessions, or None."""
-        return TlsChannel(sock, functools.partial(self.call, resume=resume))
+        return standard_channel(sock, functools.partial(self.call, resume=resume))
 
-    def answer(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *, resuming: bool) -> ssl.SSLObject:
+    def answer(
+        self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *, resuming: bool
+    ) -> StandardSession:
         """A server's session. *resuming*: the caller offers a ticket and needs no other one.
 
         Writing a ticket costs as much as half a resumed handshake. How many are written is taken from
         the context when the session is made, and can be chosen nowhere else.
         """
         self.server.num_tickets = 0 if resuming else 1
-        return self.server.wrap_bio(incoming, outgoing, server_side=True)
+        return made(self.server.wrap_bio(incoming, outgoing, server_side=True))
 
     def call(
         self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *, resume: ssl.SSLSession | None
-    ) -> ssl.SSLObject:
+    ) -> StandardSession:
         """A client's session."""
-        return self.client.wrap_bio(incoming, outgoing, session=resume)
+        return made(self.client.wrap_bio(incoming, outgoing, session=resume))
 
     @property
     def expired(self) -> bool:
@@ -93,6 +96,7 @@ def tls_generation(number: int, material: TlsMaterial) -> TlsGeneration:
 
 
 def _restrict(context: ssl.SSLContext, versions: TlsVersions) -> None:
+    context.sslobject_class = StandardSession
     context.minimum_version = ssl.TLSVersion(versions.minimum)
     context.maximum_version = ssl.TLSVersion(versions.maximum)
     context.verify_mode = ssl.CERT_REQUIRED

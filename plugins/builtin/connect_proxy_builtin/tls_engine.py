@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import socket
-import ssl
 import time
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -17,10 +16,10 @@ from connect_proxy.errors import ConfigurationError
 from connect_proxy_builtin.openssl_contexts import OpenSslContext
 from connect_proxy_builtin.openssl_library import Library, bundled
 from connect_proxy_builtin.openssl_records import OpenSslRecords
+from connect_proxy_builtin.openssl_session import OpenSslError
 from connect_proxy_builtin.peer_identity import PeerIdentities
 from connect_proxy_builtin.policy import TlsMaterial
 from connect_proxy_builtin.tls_channel import TlsChannel
-from connect_proxy_builtin.tls_contexts import tls_generation
 from connect_proxy_builtin.tls_sessions import SessionStore
 
 
@@ -76,6 +75,8 @@ def generation(number: int, material: TlsMaterial) -> Generation:
     """On the best engine there is. Raises ConfigurationError if certificate, key and roots are unusable."""
     library = bundled()
     if library is None:
+        from connect_proxy_builtin.tls_contexts import tls_generation
+
         return tls_generation(number, material)
     return openssl_generation(library, number, material)
 
@@ -89,7 +90,7 @@ def openssl_generation(library: Library, number: int, material: TlsMaterial) -> 
         for context in (server, client):
             context.trust(material.roots_pem)
             context.show(material.certificate_pem, material.private_key)
-    except (ssl.SSLError, ValueError) as exc:
+    except (OpenSslError, ValueError) as exc:
         message = f"the certificates for {material.identity!r} cannot be used: {exc}"
         raise ConfigurationError(message) from exc
     return OpenSslGeneration(

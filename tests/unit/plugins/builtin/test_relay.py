@@ -20,6 +20,7 @@ from connect_proxy_builtin.policy import tls_material
 from connect_proxy_builtin.poller import Poller, SelectorPoller, new_poller
 from connect_proxy_builtin.reactor import Reactor
 from connect_proxy_builtin.relay import Relay
+from connect_proxy_builtin.standard_session import standard_channel
 from connect_proxy_builtin.tls_channel import TlsChannel, receive
 from connect_proxy_builtin.tls_contexts import TlsGeneration, tls_generation
 from support.builtin_sidecar import leaf_of, roots_of
@@ -115,7 +116,7 @@ def pair(kind: str) -> tuple[socket.socket, socket.socket]:
 
 def shake(tls: TlsGeneration, near: socket.socket, far: socket.socket) -> tuple[TlsChannel, Peer]:
     """A client's channel on *near* that is through with the handshake, and its peer on *far*."""
-    channel = TlsChannel(near, lambda incoming, outgoing: tls.call(incoming, outgoing, resume=None))
+    channel = standard_channel(near, lambda incoming, outgoing: tls.call(incoming, outgoing, resume=None))
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     peer = Peer(far, tls.answer(incoming, outgoing, resuming=False), incoming, outgoing)
     buffer = memoryview(bytearray(65536))
