@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import random
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -34,7 +34,7 @@ class SystemClock:
         return time.monotonic()
 
     def random(self) -> float:
-        return secrets.SystemRandom().random()
+        return random.SystemRandom().random()
 
     async def sleep(self, seconds: float) -> None:
         import asyncio

@@ -7,12 +7,14 @@ import json
 import sys
 
 from connect_proxy.plugin_api import ExecLaunch, ProxyContext, RenderedConfig
+from connect_proxy.proxy_run.postponed import postpone_openssl
 from connect_proxy.proxy_run.request import RunRequest
 from connect_proxy.proxy_run.resolution import resolve, resolve_plainly
 
 
 def run_proxy(request: RunRequest) -> int:
     """Run the proxy in the foreground; the exit code. Raises the errors of :mod:`connect_proxy.errors`."""
+    postpone_openssl()
     backend = request.backend
     context = resolve_plainly(request) or _resolved(request)
     context = dataclasses.replace(context, facts=backend.gather_facts(context))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -27,7 +26,7 @@ def runtime_directory(environment: Mapping[str, str]) -> str:
     base = given if given and os.path.isdir(given) and os.access(given, os.W_OK) else tempfile.gettempdir()
     if len(os.fsencode(base)) > BASE_LIMIT:
         base = "/tmp"  # noqa: S108  (the directory itself is made with mode 0700 under a random name)
-    return os.path.join(base, f"connect-proxy-{os.getpid()}-{secrets.token_hex(4)}")
+    return os.path.join(base, f"connect-proxy-{os.getpid()}-{os.urandom(4).hex()}")
 
 
 @contextlib.contextmanager

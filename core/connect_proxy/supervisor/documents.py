@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import signal
 import sys
 import tempfile
@@ -84,7 +83,7 @@ def _anonymous_file(content: bytes) -> int:
 
 def _filled_pipe(content: bytes) -> str:
     """The path of a fifo whose one reader gets *content*. A grandchild writes, so no zombie is left."""
-    path = os.path.join(tempfile.gettempdir(), f"connect-proxy-{secrets.token_hex(8)}.json")
+    path = os.path.join(tempfile.gettempdir(), f"connect-proxy-{os.urandom(8).hex()}.json")
     os.mkfifo(path, 0o600)
     with _forked() as is_child:
         if is_child:
