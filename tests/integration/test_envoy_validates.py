@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 
 from connect_proxy.mesh.immutable import thawed
 from connect_proxy_envoy.bootstrap import render
+from connect_proxy_envoy.resources.resource import Resource
 from connect_proxy_envoy.resources.sidecar import sidecar_resources
-from connect_proxy_envoy.resources.type_urls import CLUSTER, LISTENER, SECRET
+from connect_proxy_envoy.resources.type_urls import CLUSTER, EXTENSION, LISTENER, SECRET
 from connect_proxy_envoy.version import Version
 from support.envoy_cases import CASES
 from support.envoy_context import context, facts
@@ -61,7 +63,7 @@ def _static_rendering(case: str, version: str) -> Any:
         for resource in resources.of_type(url).values():
             static.append(
                 {
-                    name: _with_static_secrets(value)
+                    name: _static(value, resources.of_type(EXTENSION))
                     for name, value in resource.body.items()
                     if name != "@type"
                 }
@@ -69,12 +71,15 @@ def _static_rendering(case: str, version: str) -> Any:
     return document
 
 
-def _with_static_secrets(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _with_static_secrets(item) for key, item in value.items() if key != "sdsConfig"}
+def _static(value: Any, extensions: Mapping[str, Resource]) -> Any:
+    """*value* with its secrets and filters found in the bootstrap itself."""
     if isinstance(value, list):
-        return [_with_static_secrets(item) for item in value]
-    return value
+        return [_static(item, extensions) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "configDiscovery" in value:
+        return {"name": value["name"], "typedConfig": extensions[value["name"]].body["typedConfig"]}
+    return {key: _static(item, extensions) for key, item in value.items() if key != "sdsConfig"}
 
 
 def _accepted(path: Path, version: str) -> None:

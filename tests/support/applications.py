@@ -8,7 +8,7 @@ import http.client
 import http.server
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -129,7 +129,7 @@ def greeting_server(greeting: bytes, host: str = "127.0.0.1") -> TcpServer:
 
 @contextlib.contextmanager
 def http_server(body: bytes, host: str = "127.0.0.1") -> Iterator[int]:
-    """Answers every GET with 200 and *body*; the port."""
+    """Answers every GET and POST with 200 and *body*; the port."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -139,6 +139,8 @@ def http_server(body: bytes, host: str = "127.0.0.1") -> Iterator[int]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        do_POST = do_GET
 
         def log_message(self, format: str, *args: object) -> None:
             """Quiet."""
@@ -187,11 +189,18 @@ def ask(port: int, data: bytes, *, host: str = "127.0.0.1") -> bytes:
     return got
 
 
-def http_get(port: int, path: str = "/", *, host: str = "127.0.0.1") -> tuple[int, bytes]:
+def http_get(
+    port: int,
+    path: str = "/",
+    *,
+    host: str = "127.0.0.1",
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+) -> tuple[int, bytes]:
     """Status and body; (0, b"") where the connection was refused or cut."""
     connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
     try:
-        connection.request("GET", path)
+        connection.request(method, path, headers=dict(headers or {}))
         response = connection.getresponse()
         return response.status, response.read()
     except (ConnectionError, http.client.HTTPException):

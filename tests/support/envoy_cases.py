@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from connect_proxy.mesh.intentions import HeaderMatch, Permission
 from connect_proxy.mesh.registration import Upstream
-from connect_proxy_envoy.resources.type_urls import TCP_PROXY
+from connect_proxy_envoy.resources.type_urls import HTTP_MANAGER, ROUTER, TCP_PROXY
 from support.envoy_snapshot import endpoint, intention
 
 DB = Upstream(destination_name="db", local_bind_port=9191)
@@ -64,6 +65,40 @@ HATCH_CLUSTER = json.dumps(
                 }
             ],
         },
+    }
+)
+
+_HTTP_LISTENER = json.dumps(
+    {
+        "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
+        "name": "own_http",
+        "address": {"socketAddress": {"address": "127.0.0.1", "portValue": 11113}},
+        "filterChains": [
+            {
+                "filters": [
+                    {
+                        "name": "http",
+                        "typed_config": {
+                            "@type": HTTP_MANAGER,
+                            "statPrefix": "mine",
+                            "routeConfig": {"name": "none"},
+                            "http_filters": [
+                                {"name": "envoy.filters.http.router", "typedConfig": {"@type": ROUTER}}
+                            ],
+                        },
+                    }
+                ]
+            },
+            {
+                "filterChainMatch": {"destinationPort": 1},
+                "filters": [
+                    {
+                        "name": "envoy.filters.network.tcp_proxy",
+                        "typedConfig": {"@type": TCP_PROXY, "statPrefix": "mine", "cluster": "local_app"},
+                    }
+                ],
+            },
+        ],
     }
 )
 
@@ -149,6 +184,38 @@ CASES: dict[str, Mapping[str, Any]] = {
         "config": {"protocol": "grpc"},
         "upstreams": [Upstream(destination_name="db", local_bind_port=9191, config={"protocol": "grpc"})],
         "found": {"db": [endpoint("db")]},
+    },
+    "http-permissions": {
+        "config": {"protocol": "http"},
+        "default_allow": False,
+        "intentions": [
+            intention(
+                "api",
+                allow=False,
+                permissions=(
+                    Permission(allow=False, path_prefix="/admin"),
+                    Permission(
+                        allow=True,
+                        path_regex="/v[12]/.*",
+                        methods=("GET", "HEAD"),
+                        headers=(
+                            HeaderMatch(name="x-kind", exact="A", ignore_case=True),
+                            HeaderMatch(name="x-debug", present=True, invert=True),
+                        ),
+                    ),
+                ),
+            ),
+            intention("cron", allow=True),
+            intention("*", allow=True),
+        ],
+    },
+    "tcp-permissions": {
+        "intentions": [intention("api", allow=False, permissions=(Permission(allow=True),))],
+    },
+    "http-own-listener": {
+        "config": {"protocol": "http", "envoy_public_listener_json": _HTTP_LISTENER},
+        "default_allow": False,
+        "intentions": [intention("api", allow=True)],
     },
     "exposed-paths": {
         "expose": {

@@ -143,6 +143,13 @@ class Fields:
         """Whether *name* is there and neither null nor empty."""
         return bool(self._at(name))
 
+    def others(self, *names: str) -> tuple[str, ...]:
+        """The keys beside *names* that hold something, as the agent spells them."""
+        known = {_plain(name) for name in names}
+        return tuple(
+            str(key) for key, value in self.by_name.items() if value and _plain(str(key)) not in known
+        )
+
     def _at(self, name: str) -> Any:
         return self._by_key.get(_plain(name))
 

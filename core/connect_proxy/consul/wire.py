@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from connect_proxy.consul.client import AclToken, Authorization
 from connect_proxy.consul.fields import Fields, Place, sections
+from connect_proxy.consul.intention_answers import DEFAULT, intention
 from connect_proxy.errors import AgentAnswerError
 from connect_proxy.mesh.certificates import Leaf, Root, Roots
 from connect_proxy.mesh.endpoints import Endpoint
@@ -24,8 +25,6 @@ from connect_proxy.secret import NO_SECRET, Secret
 TYPICAL: Final = ""
 """The kind of a service that is no proxy and no gateway."""
 HIDDEN_SECRET: Final = "<hidden>"  # noqa: S105 - what Consul shows in the place of one
-DEFAULT: Final = "default"
-"""The namespace and the partition of open-source Consul, which leaves them out."""
 
 
 def decode(body: bytes, *, endpoint: str) -> Any:
@@ -168,29 +167,14 @@ def authorization(value: Any, *, endpoint: str) -> Authorization:
 
 def intentions(value: Any, *, endpoint: str) -> tuple[Intention, ...]:
     """``connect/intentions``: a list."""
-    return by_precedence(_intention(item) for item in sections(value, Place(endpoint)))
+    return by_precedence(intention(item) for item in sections(value, Place(endpoint)))
 
 
 def matched_intentions(value: Any, destination: str, *, endpoint: str) -> tuple[Intention, ...]:
     """``connect/intentions/match``: an object of lists, keyed by the name that was asked for."""
     fields = Fields(value, Place(endpoint))
     found = sections(fields.by_name.get(destination), fields.place.key(destination))
-    return by_precedence(_intention(item) for item in found)
-
-
-def _intention(fields: Fields) -> Intention:
-    return Intention(
-        id=fields.text("ID"),
-        source_name=fields.text("SourceName"),
-        destination_name=fields.text("DestinationName"),
-        # Anything but "allow" denies: with L7 permissions Consul sends no action at all.
-        allow=fields.text("Action") == "allow",
-        source_namespace=fields.text("SourceNS", DEFAULT),
-        destination_namespace=fields.text("DestinationNS", DEFAULT),
-        source_partition=fields.text("SourcePartition", DEFAULT),
-        source_peer=fields.text("SourcePeer"),
-        has_permissions=fields.has("Permissions"),
-    )
+    return by_precedence(intention(item) for item in found)
 
 
 # ---------------------------------------------------------------- endpoints

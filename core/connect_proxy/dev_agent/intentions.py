@@ -11,35 +11,38 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from connect_proxy.dev_agent import permissions
 from connect_proxy.dev_agent.changes import INTENTIONS, Changes
-from connect_proxy.dev_agent.decoding import Struct, integer, map_of, text
+from connect_proxy.dev_agent.decoding import Kind, Struct, integer, map_of, text
+from connect_proxy.dev_agent.permissions import PERMISSIONS
 from connect_proxy.dev_agent.uuids import check_uuid
 from connect_proxy.dev_agent.validation import multi_error
 from connect_proxy.errors import ApiError
-from connect_proxy.mesh.immutable import EMPTY, frozen
+from connect_proxy.mesh.immutable import EMPTY, frozen, thawed
 from connect_proxy.mesh.intentions import ANY, Intention, by_precedence
 
-BODY: Final = Struct(
-    {
-        "ID": text,
-        "Description": text,
-        "SourceNS": text,
-        "SourceName": text,
-        "DestinationNS": text,
-        "DestinationName": text,
-        "SourceType": text,
-        "Action": text,
-        "DefaultAddr": text,
-        "DefaultPort": integer,
-        "Meta": map_of(text),
-        "Precedence": integer,
-        "CreatedAt": text,
-        "UpdatedAt": text,
-        "Hash": text,
-        "CreateIndex": integer,
-        "ModifyIndex": integer,
-    }
-)
+BODY_FIELDS: Final[Mapping[str, Kind]] = {
+    "ID": text,
+    "Description": text,
+    "SourceNS": text,
+    "SourceName": text,
+    "DestinationNS": text,
+    "DestinationName": text,
+    "SourceType": text,
+    "Action": text,
+    "DefaultAddr": text,
+    "DefaultPort": integer,
+    "Meta": map_of(text),
+    "Precedence": integer,
+    "CreatedAt": text,
+    "UpdatedAt": text,
+    "Hash": text,
+    "CreateIndex": integer,
+    "ModifyIndex": integer,
+}
+BODY: Final = Struct(BODY_FIELDS)
+EXACT_BODY: Final = Struct({**BODY_FIELDS, "Permissions": PERMISSIONS})
+"""Of Consul 1.9, the first with permissions."""
 _TEXT_LIMIT: Final = 512
 _META_PAIRS: Final = 64
 
@@ -52,6 +55,8 @@ class StoredIntention:
     description: str = ""
     source_type: str = "consul"
     meta: Mapping[str, str] = EMPTY
+    permissions: tuple[Mapping[str, Any], ...] = ()
+    """L7, as they were given: then there is no action, and the rule allows no connection."""
     created_at: datetime
     updated_at: datetime
     create_index: int = 0
@@ -63,9 +68,10 @@ class StoredIntention:
 
     def __str__(self) -> str:
         """``ALLOW default/web => default/db (ID: …, Precedence: 9)``: as reasons quote it."""
-        rule = self.rule
+        rule, number = self.rule, len(self.permissions)
+        what = f"{number} permission{'s' * (number > 1)}" if number else self.action.upper()
         return (
-            f"{self.action.upper()} {rule.source_namespace}/{rule.source_name} => "
+            f"{what} {rule.source_namespace}/{rule.source_name} => "
             f"{rule.destination_namespace}/{rule.destination_name} "
             f"(ID: {rule.id}, Precedence: {rule.precedence})"
         )
@@ -172,12 +178,13 @@ def _intention(body: Mapping[str, Any], intention_id: str, now: datetime) -> Sto
         destination_name=body["DestinationName"],
         source_namespace=body.get("SourceNS") or "default",
         destination_namespace=body.get("DestinationNS") or "default",
-        allow=body["Action"] == "allow",
+        allow=body.get("Action") == "allow",
     )
     return StoredIntention(
         rule=rule,
         description=body.get("Description", ""),
         meta=frozen(body.get("Meta", EMPTY)),
+        permissions=frozen(permissions.shown(body.get("Permissions", ()))),
         created_at=now,
         updated_at=now,
     )
@@ -192,7 +199,10 @@ def _complaints(body: Mapping[str, Any]) -> list[str]:
         complaints.append(f"Description exceeds maximum length {_TEXT_LIMIT}")
     if len(body.get("Meta", {})) > _META_PAIRS:
         complaints.append(f"Meta exceeds maximum element count {_META_PAIRS}")
-    if body.get("Action") not in {"allow", "deny"}:
+    if wanted := body.get("Permissions"):
+        action = body.get("Action", "")
+        complaints += permissions.complaints(wanted, action=action, destination=body["DestinationName"])
+    elif body.get("Action") not in {"allow", "deny"}:
         complaints.append("Action must be set to 'allow' or 'deny'")
     if body.get("SourceType", "consul") != "consul":
         complaints.append("SourceType must be set to 'consul'")
@@ -228,6 +238,9 @@ def intention_json(stored: StoredIntention) -> dict[str, Any]:
         "Meta": dict(stored.meta),
         "Precedence": rule.precedence,
     }
+    if stored.permissions:
+        del shown["Action"]
+        shown["Permissions"] = thawed(stored.permissions)
     content = json.dumps(shown, sort_keys=True).encode()
     return shown | {
         "CreatedAt": _timestamp(stored.created_at),

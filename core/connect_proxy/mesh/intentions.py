@@ -10,6 +10,35 @@ ANY: Final = "*"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HeaderMatch:
+    """What a permission asks of one request header (``HTTP.Header[]``): one comparison, or presence."""
+
+    name: str
+    exact: str = ""
+    prefix: str = ""
+    suffix: str = ""
+    contains: str = ""
+    regex: str = ""
+    """RE2, over the whole value."""
+    present: bool = False
+    ignore_case: bool = False
+    invert: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Permission:
+    """Which requests a source may make, or not: all that is set has to hold (Consul 1.9 and newer)."""
+
+    allow: bool
+    path_exact: str = ""
+    path_prefix: str = ""
+    path_regex: str = ""
+    """RE2, over the whole path without its query."""
+    headers: tuple[HeaderMatch, ...] = ()
+    methods: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Intention:
     """One rule. Names are compared case-sensitively; ``*`` only as a whole value."""
 
@@ -21,8 +50,14 @@ class Intention:
     destination_namespace: str = "default"
     source_partition: str = "default"
     source_peer: str = ""
-    has_permissions: bool = False
-    """L7 permissions are set: on a TCP listener such an intention counts as a denial."""
+    permissions: tuple[Permission, ...] = ()
+    """L7: the first that matches a request decides about it, the default if none does.
+
+    Instead of ``allow``, which is False then: on a TCP listener such an intention is a denial.
+    """
+    not_understood: tuple[str, ...] = ()
+    """Conditions of Consul's that are unknown here, such as ``JWT``. What they would have narrowed is
+    denied: neither ``allow`` nor any permission that has them allows anything."""
 
     @property
     def precedence(self) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from connect_proxy.mesh.registration import Registration, Upstream
 from connect_proxy_envoy.knobs import Knobs
+from connect_proxy_envoy.resources.guard import Guard
 from connect_proxy_envoy.resources.http import http_filter
 from connect_proxy_envoy.resources.names import (
     LOCAL_APP,
@@ -21,8 +21,7 @@ from connect_proxy_envoy.resources.names import (
 )
 from connect_proxy_envoy.resources.protocol import Protocol
 from connect_proxy_envoy.resources.retries import UPSTREAM_ATTEMPTS
-from connect_proxy_envoy.resources.tls import downstream_tls
-from connect_proxy_envoy.resources.type_urls import CONNECTION_LIMIT, LISTENER, RBAC_FILTER, TCP_PROXY
+from connect_proxy_envoy.resources.type_urls import CONNECTION_LIMIT, LISTENER, TCP_PROXY
 from connect_proxy_envoy.version import Version
 
 EXACT_BALANCE: Final = "exact_balance"
@@ -31,58 +30,41 @@ CONNECTS_AFTER_HANDSHAKE: Final = Version(1, 37)
 _AFTER_HANDSHAKE: Final = {"upstreamConnectMode": "ON_DOWNSTREAM_TLS_HANDSHAKE", "maxEarlyDataBytes": 0}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Guard:
-    """Who may come in."""
-
-    rules: dict[str, Any] = field(hash=False)
-    """RBAC."""
-    admitted: tuple[str, ...] | None
-    """The same at the handshake (:func:`~.admission.admitted`)."""
-
-    def transport(self, protocol: Protocol) -> dict[str, Any]:
-        """The TLS around a chain."""
-        return downstream_tls(protocol.alpn, admitted=self.admitted)
-
-    def filter(self) -> dict[str, Any]:
-        """The first filter of a chain."""
-        config = {"@type": RBAC_FILTER, "rules": self.rules, "statPrefix": "connect_authz"}
-        return {"name": "envoy.filters.network.rbac", "typedConfig": config}
-
-
 def public_listener(
     registration: Registration, guard: Guard, knobs: Knobs, protocol: Protocol, envoy: Version
 ) -> dict[str, Any] | None:
     """The listener that the mesh connects to; None for a proxy that is registered without a port.
 
-    Authorisation stands before everything else in every chain, and TLS around it: both are put on a
-    listener from the escape hatch ``envoy_public_listener_json`` too. Raises ConfigurationError where
-    that listener has no place for them.
+    Authorisation stands before everything else in every chain (of HTTP: before all that is done to a
+    request), and TLS around it: both are put on a listener from the escape hatch
+    ``envoy_public_listener_json`` too. Raises ConfigurationError where that one has no place for them.
     """
     if own := knobs.message("envoy_public_listener_json", LISTENER):
         return _guarded(own, guard, knobs, protocol)
     host, port = public_address(registration, knobs.text("bind_address"), knobs.integer("bind_port", 0))
     if not port:
         return None
-    filters = [guard.filter()]
+    filters = [] if protocol.is_http else [guard.of_connections()]
     if (limit := knobs.integer("max_inbound_connections", 0)) > 0:
         filters.append(_connection_limit(limit))
     if protocol.is_http:
-        filters.append(
-            http_filter(protocol, knobs, prefix="public_listener", cluster=LOCAL_APP, inbound=True)
-        )
+        last = http_filter(protocol, knobs, prefix="public_listener", cluster=LOCAL_APP, inbound=True)
+        last["typedConfig"]["httpFilters"].insert(0, guard.of_requests())
+        filters.append(last)
     else:
         last = _tcp_proxy("public_listener", LOCAL_APP)
         if envoy >= CONNECTS_AFTER_HANDSHAKE:
             last["typedConfig"] |= _AFTER_HANDSHAKE
         filters.append(last)
-    listener = {
+    listener: dict[str, Any] = {
         "@type": LISTENER,
         "name": public_listener_name(host, port),
         "address": socket_address(host, port),
         "filterChains": [{"filters": filters, "transportSocket": guard.transport(protocol)}],
         "trafficDirection": "INBOUND",
     }
+    if protocol.is_http:
+        listener["filterChains"][0]["name"] = guard.name
     if knobs.text("balance_inbound_connections") == EXACT_BALANCE:
         listener["connectionBalanceConfig"] = {"exactBalance": {}}
     return listener
@@ -122,9 +104,7 @@ def _guarded(listener: dict[str, Any], guard: Guard, knobs: Knobs, protocol: Pro
     if not isinstance(chains, list) or not all(isinstance(chain, dict) for chain in chains):
         raise knobs.error(key, listener.get("name"), "a listener with filter chains")
     for chain in [*chains, *([default] if isinstance(default, dict) else [])]:
-        chain["filters"] = [guard.filter(), *chain.get("filters", [])]
-        chain.pop("transport_socket", None)
-        chain["transportSocket"] = guard.transport(protocol)
+        guard.put_into(chain, protocol)
     return listener
 
 

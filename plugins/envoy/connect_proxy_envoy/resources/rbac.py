@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from connect_proxy.mesh.intentions import ANY, Intention, by_precedence
+from connect_proxy.mesh.intentions import ANY, Intention, Permission, by_precedence
 from connect_proxy.mesh.spiffe import ServiceIdentity
 
 POLICY: Final = "consul-intentions-layer4"
@@ -54,12 +54,14 @@ class Rule:
 
     source: Source
     excepted: tuple[Source, ...]
+    permissions: tuple[Permission, ...] = ()
+    """The source's requests are decided one by one; empty: all of them."""
 
 
 def rbac_rules(
     intentions: Iterable[Intention], *, default_allow: bool, trust_domain: str
 ) -> dict[str, Any]:
-    """The ``rules`` of the filter.
+    """The ``rules`` of the filter for connections.
 
     No policy under ALLOW denies everybody, no policy under DENY allows everybody: both are what the
     default says then.
@@ -67,31 +69,41 @@ def rbac_rules(
     rules = kept_rules(intentions, default_allow=default_allow)
     document: dict[str, Any] = {"action": "DENY"} if default_allow else {}
     if rules:
-        principals = [_principal(rule, trust_domain) for rule in rules]
+        principals = [principal(rule, trust_domain) for rule in rules]
         document["policies"] = {POLICY: {"permissions": [{"any": True}], "principals": principals}}
     return document
 
 
-def kept_rules(intentions: Iterable[Intention], *, default_allow: bool) -> tuple[Rule, ...]:
-    """The rules that differ from the default, in order of precedence."""
-    decided = effective(intentions)
+def kept_rules(
+    intentions: Iterable[Intention], *, default_allow: bool, by_request: bool = False
+) -> tuple[Rule, ...]:
+    """The rules that differ from the default, in order of precedence.
+
+    *by_request*: L7 permissions can be looked at, so their rules are kept too.
+    """
+    decided = deciding(intentions)
     rules = []
-    for position, (source, allow) in enumerate(decided):
-        if allow is default_allow:
+    for position, (source, intention) in enumerate(decided):
+        permissions = intention.permissions if by_request else ()
+        if not permissions and intention.allow is default_allow:
             continue
         # From the lowest precedence up, as Consul lists them.
         narrower = [other for other, _ in reversed(decided[:position]) if source.covers(other)]
-        rules.append(Rule(source, _simplified(narrower)))
+        rules.append(Rule(source, _simplified(narrower), permissions))
     return tuple(rules)
 
 
 def effective(intentions: Iterable[Intention]) -> list[tuple[Source, bool]]:
-    """(source, allow) in order of precedence, without rules that never get to decide.
+    """(source, allow) in order of precedence, as connections are decided: L7 permissions deny."""
+    return [(source, intention.allow) for source, intention in deciding(intentions)]
 
-    Sources of a peered cluster have a trust domain that is not known here: left out. L7 permissions
-    cannot be looked at on a connection: a denial.
+
+def deciding(intentions: Iterable[Intention]) -> list[tuple[Source, Intention]]:
+    """The intentions in order of precedence, without those that never get to decide.
+
+    Sources of a peered cluster have a trust domain that is not known here: left out.
     """
-    kept: list[tuple[Source, bool]] = []
+    kept: list[tuple[Source, Intention]] = []
     for intention in by_precedence(intentions):
         if intention.source_peer:
             continue
@@ -99,7 +111,7 @@ def effective(intentions: Iterable[Intention]) -> list[tuple[Source, bool]]:
             intention.source_namespace, intention.source_name, intention.source_partition or "default"
         )
         if not any(earlier.covers(source) for earlier, _ in kept):
-            kept.append((source, intention.allow and not intention.has_permissions))
+            kept.append((source, intention))
     return kept
 
 
@@ -112,7 +124,8 @@ def _simplified(sources: Sequence[Source]) -> tuple[Source, ...]:
     )
 
 
-def _principal(rule: Rule, trust_domain: str) -> dict[str, Any]:
+def principal(rule: Rule, trust_domain: str) -> dict[str, Any]:
+    """Whom *rule* speaks of."""
     identity = _authenticated(rule.source, trust_domain)
     if not rule.excepted:
         return identity

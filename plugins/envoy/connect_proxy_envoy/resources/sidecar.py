@@ -7,17 +7,16 @@ from typing import Any, Final
 from connect_proxy.mesh.endpoints import UpstreamEndpoints
 from connect_proxy.snapshot.snapshot import ProxySnapshot
 from connect_proxy_envoy.knobs import Knobs
-from connect_proxy_envoy.resources.admission import admitted
 from connect_proxy_envoy.resources.clusters import local_app, upstream_cluster
 from connect_proxy_envoy.resources.endpoints import load_assignment
 from connect_proxy_envoy.resources.exposed import exposed_cluster, exposed_listener, exposed_paths
-from connect_proxy_envoy.resources.listeners import Guard, public_listener, upstream_listener
-from connect_proxy_envoy.resources.names import Place, place_of
+from connect_proxy_envoy.resources.guard import guard_of
+from connect_proxy_envoy.resources.listeners import public_listener, upstream_listener
+from connect_proxy_envoy.resources.names import place_of
 from connect_proxy_envoy.resources.protocol import protocol_of
-from connect_proxy_envoy.resources.rbac import rbac_rules
 from connect_proxy_envoy.resources.resource import ResourceSet, resource_set
 from connect_proxy_envoy.resources.secrets import secrets
-from connect_proxy_envoy.resources.type_urls import CLUSTER, ENDPOINTS, LISTENER, SECRET
+from connect_proxy_envoy.resources.type_urls import CLUSTER, ENDPOINTS, EXTENSION, LISTENER, SECRET
 from connect_proxy_envoy.version import Version
 
 NEWEST: Final = Version(1, 40)
@@ -33,7 +32,9 @@ def sidecar_resources(snapshot: ProxySnapshot, envoy: Version = NEWEST) -> Resou
     protocol = protocol_of(knobs)
     clusters = [local_app(registration, knobs, protocol)]
     assignments: list[dict[str, Any]] = []
-    public = public_listener(registration, _guard(snapshot, place), knobs, protocol, envoy)
+    guard = guard_of(snapshot, place.trust_domain)
+    extensions = [guard.rules_of_requests()] if protocol.is_http else []
+    public = public_listener(registration, guard, knobs, protocol, envoy)
     listeners = [public] if public else []
     for exposed in exposed_paths(registration):
         listeners.append(exposed_listener(exposed, registration, knobs))
@@ -54,14 +55,7 @@ def sidecar_resources(snapshot: ProxySnapshot, envoy: Version = NEWEST) -> Resou
             CLUSTER: [(cluster["name"], cluster) for cluster in clusters],
             ENDPOINTS: [(assignment["clusterName"], assignment) for assignment in assignments],
             SECRET: [(secret["name"], secret) for secret in secrets(snapshot)],
+            EXTENSION: [(extension["name"], extension) for extension in extensions],
             LISTENER: [(listener["name"], listener) for listener in listeners],
         }
-    )
-
-
-def _guard(snapshot: ProxySnapshot, place: Place) -> Guard:
-    intentions, default, domain = snapshot.intentions, snapshot.default_allow, place.trust_domain
-    return Guard(
-        rules=rbac_rules(intentions, default_allow=default, trust_domain=domain),
-        admitted=admitted(intentions, default_allow=default, trust_domain=domain),
     )

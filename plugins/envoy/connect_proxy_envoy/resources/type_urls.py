@@ -9,13 +9,15 @@ PREFIX: Final = "type.googleapis.com/"
 CLUSTER: Final = f"{PREFIX}envoy.config.cluster.v3.Cluster"
 ENDPOINTS: Final = f"{PREFIX}envoy.config.endpoint.v3.ClusterLoadAssignment"
 SECRET: Final = f"{PREFIX}envoy.extensions.transport_sockets.tls.v3.Secret"
+EXTENSION: Final = f"{PREFIX}envoy.config.core.v3.TypedExtensionConfig"
 LISTENER: Final = f"{PREFIX}envoy.config.listener.v3.Listener"
 
-ORDER: Final = (CLUSTER, ENDPOINTS, SECRET, LISTENER)
+ORDER: Final = (CLUSTER, ENDPOINTS, SECRET, EXTENSION, LISTENER)
 """Make before break: what is referred to comes before what refers to it."""
 
 _EXTENSIONS: Final = f"{PREFIX}envoy.extensions"
 RBAC_FILTER: Final = f"{_EXTENSIONS}.filters.network.rbac.v3.RBAC"
+HTTP_RBAC_FILTER: Final = f"{_EXTENSIONS}.filters.http.rbac.v3.RBAC"
 CONNECTION_LIMIT: Final = f"{_EXTENSIONS}.filters.network.connection_limit.v3.ConnectionLimit"
 TCP_PROXY: Final = f"{_EXTENSIONS}.filters.network.tcp_proxy.v3.TcpProxy"
 HTTP_MANAGER: Final = f"{_EXTENSIONS}.filters.network.http_connection_manager.v3.HttpConnectionManager"

@@ -73,6 +73,7 @@ class XdsCompanion:
             "streams": self._server.streams,
             "generation": self._feed.generation,
             "problem": str(self._feed.problem or ""),
+            "notices": list(self._feed.notices),
             "refused": [str(refusal) for refusal in self._server.refusals.values()],
         }
 

@@ -8,7 +8,7 @@ listeners; names, for endpoints and secrets), and what it holds is tracked by ve
 - one response per type is under way at a time; an ACK makes it held, a NACK makes it refused, and
   what was refused is sent again only when it changes or after :meth:`DeltaStream.retry`;
 - sending a cluster forgets its endpoints, since Envoy drops them with the old cluster;
-- make before break: clusters, endpoints, secrets, then listeners, which wait until clusters and
+- make before break: clusters, endpoints, secrets, rules, then listeners, which wait until clusters and
   endpoints are taken; what is gone is removed after that, listeners before clusters.
 
 Feed it with :meth:`offer` and :meth:`receive`, then send what :meth:`responses` gives.
@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from connect_proxy_envoy.resources.resource import Resource, ResourceSet
-from connect_proxy_envoy.resources.type_urls import CLUSTER, ENDPOINTS, LISTENER, SECRET
+from connect_proxy_envoy.resources.type_urls import CLUSTER, ENDPOINTS, EXTENSION, LISTENER, SECRET
 from connect_proxy_envoy.xds.messages import DeltaRequest, DeltaResponse, Refusal
 
 EVERYTHING: Final = "*"
@@ -111,7 +111,7 @@ class DeltaStream:
         return list(self._pass())
 
     def _pass(self) -> Iterator[DeltaResponse]:
-        for type_url in (CLUSTER, ENDPOINTS, SECRET):
+        for type_url in (CLUSTER, ENDPOINTS, SECRET, EXTENSION):
             yield from self._update(type_url, removals=False)
         if self._is_under_way(CLUSTER) or self._is_under_way(ENDPOINTS):
             return

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from connect_proxy.errors import ConnectProxyError
 from connect_proxy.snapshot.snapshot import ProxySnapshot
+from connect_proxy_envoy.resources.notices import notices
 from connect_proxy_envoy.resources.resource import Resource, ResourceSet
 from connect_proxy_envoy.resources.sidecar import NEWEST, sidecar_resources
 from connect_proxy_envoy.version import Version
@@ -34,6 +35,8 @@ class ResourceFeed:
         """Of the snapshot in force; 0 before the first."""
         self.problem: ConnectProxyError | None = None
         """Why the newest snapshot is not in force."""
+        self.notices: tuple[str, ...] = ()
+        """What of the snapshot in force is not rendered as it was meant."""
         self._bells: set[asyncio.Event] = set()
         self._messages: dict[tuple[str, str, str], Any] = {}
 
@@ -52,13 +55,22 @@ class ResourceFeed:
         try:
             resources = sidecar_resources(snapshot, self._envoy)
             self._messages = self._packed(resources)
+            found = notices(snapshot)
         except ConnectProxyError as exc:
             if str(exc) != str(self.problem):
                 log.error("the registration cannot be rendered for Envoy, its last state stays: %s", exc)
             self.problem = exc
         else:
             self.current, self.generation, self.problem = resources, snapshot.generation, None
+            self._tell(found)
         self.ring()
+
+    def _tell(self, found: tuple[str, ...]) -> None:
+        """Log what was not said before."""
+        for notice in found:
+            if notice not in self.notices:
+                log.warning("%s", notice)
+        self.notices = found
 
     def _packed(self, resources: ResourceSet) -> dict[tuple[str, str, str], Any]:
         """Messages of all *resources*; unchanged ones are taken over."""

@@ -126,13 +126,6 @@ def test_intentions_come_in_precedence_order() -> None:
     assert [(one.source_name, one.allow) for one in found] == [("web", False), ("*", True)]
 
 
-def test_an_intention_with_permissions_is_no_plain_allow() -> None:
-    body = consul_answers.intention("web", "db", "") | {"Permissions": [{"Action": "allow"}]}
-    (found,) = wire.intentions([body], endpoint=HERE)
-    assert found.has_permissions
-    assert not found.allow
-
-
 @pytest.mark.parametrize("action", [None, "", "ALLOW", "permit"])
 def test_an_intention_that_does_not_say_allow_denies(action: Any) -> None:
     body = consul_answers.intention("web", "db", "x") | {"Action": action}

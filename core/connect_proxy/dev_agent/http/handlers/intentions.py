@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from connect_proxy.dev_agent.changes import INTENTIONS
-from connect_proxy.dev_agent.decoding import DecodeError, decode_body
+from connect_proxy.dev_agent.decoding import DecodeError, Struct, decode_body
 from connect_proxy.dev_agent.http.blocking import wait_for_change
 from connect_proxy.dev_agent.http.call import Call, Reply
 from connect_proxy.dev_agent.http.server_query import answered, check_datacenter
-from connect_proxy.dev_agent.intentions import BODY, StoredIntention, intention_json
+from connect_proxy.dev_agent.intentions import BODY, EXACT_BODY, StoredIntention, intention_json
 from connect_proxy.errors import ApiError
 from connect_proxy.mesh.intentions import ANY
 
@@ -117,7 +117,7 @@ async def exact(call: Call) -> Reply:
             strict=True,
         )
     )
-    body = {**_body(call), **names, "ID": ""}
+    body = {**_body(call, EXACT_BODY), **names, "ID": ""}
     if stored is None:
         call.state.intentions.create(body)
     else:
@@ -131,9 +131,9 @@ def _exact_get(stored: StoredIntention | None) -> Reply:
     return Reply(body=intention_json(stored))
 
 
-def _body(call: Call) -> dict[str, Any]:
+def _body(call: Call, struct: Struct = BODY) -> dict[str, Any]:
     try:
-        return decode_body(call.body, BODY)
+        return decode_body(call.body, struct)
     except DecodeError as exc:
         raise ApiError(500, f"Failed to decode request body: {exc}") from exc
 

@@ -65,7 +65,13 @@ def test_when_it_has_started_the_first_resources_are_there(tmp_path: Path) -> No
             async with ads_stream(f"unix:{tmp_path}/xds.sock") as stream:
                 await stream.ask(CLUSTER)
                 assert names(await stream.response()) == ["local_app"]
-                assert companion.status() == {"streams": 1, "generation": 1, "problem": "", "refused": []}
+                assert companion.status() == {
+                    "streams": 1,
+                    "generation": 1,
+                    "problem": "",
+                    "notices": [],
+                    "refused": [],
+                }
         finally:
             await companion.stop()
         assert not (tmp_path / "xds.sock").exists()

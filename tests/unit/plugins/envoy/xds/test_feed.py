@@ -45,6 +45,16 @@ def test_a_snapshot_that_cannot_be_rendered_leaves_the_last_in_force(
     assert feed.problem is None
 
 
+def test_what_is_not_rendered_as_meant_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    feed = ResourceFeed()
+    for generation in (1, 2):
+        feed.take(snapshot(expose={"Checks": True}, generation=generation))
+    assert len(caplog.messages) == 1
+    assert "Expose.Paths" in caplog.messages[0]
+    feed.take(snapshot(generation=3))
+    assert feed.notices == ()
+
+
 def test_an_escape_hatch_that_is_no_valid_message_is_a_problem_not_a_crash() -> None:
     feed = ResourceFeed()
     own = {"@type": CLUSTER, "name": "local_app", "noSuchField": 1}
