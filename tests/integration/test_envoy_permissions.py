@@ -9,7 +9,7 @@ import pytest
 
 from support.applications import ask, echo_server, http_get, http_server
 from support.embedded_agent import EmbeddedAgent
-from support.envoy_sidecars import envoy_sidecar, wait_ready
+from support.envoy_sidecars import STATE_OF_THE_WORLD, envoy_sidecar, wait_ready
 from support.ports import free_port
 from support.processes import wait_until
 from support.real_parts import envoys_under_test
@@ -42,6 +42,12 @@ REQUESTS: Final = [
     ("GET", "/", {}, 403),
 ]
 
+SOURCES: Final = {
+    "agent": ("-xds", "agent"),
+    "local": ("-xds", "local"),
+    "state-of-the-world": ("-xds", "local", *STATE_OF_THE_WORLD),
+}
+
 
 def _register(agent: EmbeddedAgent, *, web_port: int, upstream_port: int) -> None:
     """Services web and api, which calls it, of protocol http."""
@@ -60,12 +66,12 @@ def _permit(agent: EmbeddedAgent, permissions: list[dict[str, Any]]) -> None:
     assert answer.status == 200, answer.text
 
 
-@pytest.mark.parametrize("source", ["agent", "local"])
+@pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("version", envoys_under_test())
 def test_each_request_is_decided_by_the_first_permission_that_matches(
     embedded_agent: EmbeddedAgent, tmp_path: Path, version: str, source: str
 ) -> None:
-    upstream, xds = free_port(), ("-xds", source)
+    upstream, xds = free_port(), SOURCES[source]
 
     def given() -> list[tuple[str, str, dict[str, str], int]]:
         return [

@@ -5,7 +5,6 @@ Envoy's own ``--config-yaml`` is merged over the bootstrap, so that is all an op
 
 from __future__ import annotations
 
-import json
 import socket
 from pathlib import Path
 from typing import Final
@@ -15,6 +14,7 @@ import pytest
 from support.applications import ask, echo_server
 from support.embedded_agent import EmbeddedAgent
 from support.envoy_sidecars import (
+    STATE_OF_THE_WORLD,
     bootstrap_in_force,
     envoy_sidecar,
     rotate_root,
@@ -30,11 +30,6 @@ from support.sidecars import register_pair
 
 pytestmark = pytest.mark.integration
 
-PLAIN: Final = (
-    "--",
-    "--config-yaml",
-    json.dumps({"dynamic_resources": {"ads_config": {"api_type": "GRPC"}}}),
-)
 LISTENER_UPDATES: Final = "listener_manager.lds.update_success"
 LEAF_UPDATES: Final = "sds.leaf.update_success"
 
@@ -54,7 +49,7 @@ def test_traffic_refusal_and_upstreams_follow_consul(
     real_consul: RealConsul, tmp_path: Path, version: str
 ) -> None:
     first, second = free_port(), free_port()
-    words = ("-xds", "local", *PLAIN)
+    words = ("-xds", "local", *STATE_OF_THE_WORLD)
     with echo_server() as web:
         register_pair(real_consul, web_port=web.port, upstream_port=first)
         with (
@@ -86,7 +81,7 @@ def test_new_certificates_drop_nothing_and_re_send_no_listener(
     upstream = free_port()
     with EmbeddedAgent(folder=tmp_path / "agent") as agent, echo_server() as web:
         register_pair(agent, web_port=web.port, upstream_port=upstream)
-        words = ("-xds", source, *PLAIN)
+        words = ("-xds", source, *STATE_OF_THE_WORLD)
         with (
             envoy_sidecar(agent, "web", tmp_path, *words, version=version) as web_sidecar,
             envoy_sidecar(agent, "api", tmp_path, *words, version=version) as api_sidecar,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from cryptography.hazmat.primitives import serialization
 
@@ -15,6 +16,10 @@ from support.embedded_agent import connect_proxy_program
 from support.mesh_ca import MeshCa
 from support.processes import Program
 from support.real_parts import envoy_binary
+
+_PLAIN: Final = {"dynamic_resources": {"ads_config": {"api_type": "GRPC"}}}
+STATE_OF_THE_WORLD: Final = ("--", "--config-yaml", json.dumps(_PLAIN))
+"""Words that make Envoy ask for the state of the world: its own option, merged over the bootstrap."""
 
 
 def envoy_sidecar(
