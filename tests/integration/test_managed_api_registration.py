@@ -18,7 +18,7 @@ from support.applications import TcpServer, echo_server
 from support.consul_api import ConsulApi
 from support.embedded_agent import connect_proxy_program
 from support.managed_agent import ManagedHost, echoes, wait_for_traffic
-from support.ports import free_port
+from support.ports import free_block, free_port
 from support.processes import Program, wait_until
 from support.real_consul import RealConsul
 
@@ -113,7 +113,9 @@ def test_the_embedded_agent_takes_them_too(tmp_path: Path, echo: TcpServer) -> N
     definitions.mkdir(mode=0o755)
     allowed = {"allow_managed_root": True, "allow_managed_api_registration": True}
     service = {"name": "redis", "port": echo.port, "connect": {"proxy": {}}}
-    document = {"connect": {"proxy": allowed}, "service": service}
+    block = free_block()
+    range_of_ports = {"proxy_min_port": block.first, "proxy_max_port": block.last}
+    document = {"connect": {"proxy": allowed}, "ports": range_of_ports, "service": service}
     (definitions / "redis.json").write_text(json.dumps(document))
     (definitions / "redis.json").chmod(0o644)
     (tmp_path / "run").mkdir(mode=0o700)
@@ -129,6 +131,7 @@ def test_the_embedded_agent_takes_them_too(tmp_path: Path, echo: TcpServer) -> N
         assert api.put("/v1/agent/service/deregister/web").status == 200
         assert set(api.get("/v1/agent/services").json) == {"redis", "redis-proxy"}
         wait_until(partial(is_silent, port), "the end of web's proxy")
+    block.release()
 
 
 def is_silent(port: int) -> bool:

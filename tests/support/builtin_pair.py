@@ -65,9 +65,18 @@ class Pair:
 
 @contextlib.contextmanager
 def pair(
-    folder: Path, web_port: int, *, address: str = "", agent: EmbeddedAgent, **config: Any
+    folder: Path,
+    web_port: int,
+    *,
+    address: str = "",
+    agent: EmbeddedAgent,
+    connect_timeout_ms: int = 30_000,
+    **config: Any,
 ) -> Iterator[Pair]:
-    """Both sidecars, ready, and a call has passed if the application is there."""
+    """Both sidecars, ready, and a call has passed if the application is there.
+
+    ``connect_timeout_ms``: of api's upstream; ``config``: of web's proxy.
+    """
     port, public = free_port(), free_port()
     statuses = {"web": free_port(), "api": free_port()}
     web_config = {"status_address": f"127.0.0.1:{statuses['web']}", **config}
@@ -76,7 +85,7 @@ def pair(
     upstream = {
         "DestinationName": "web",
         "LocalBindPort": port,
-        "Config": {"connect_timeout_ms": 1000},
+        "Config": {"connect_timeout_ms": connect_timeout_ms},
     }
     proxy = {"Upstreams": [upstream], "Config": {"status_address": f"127.0.0.1:{statuses['api']}"}}
     sidecar = {"Check": CHECK, "Proxy": proxy}

@@ -138,7 +138,7 @@ def test_instances_that_break_off_or_are_silent_cost_no_call(
 ) -> None:
     with (
         echo_server() as web,
-        pair(tmp_path, web.port, agent=embedded_agent) as mesh,
+        pair(tmp_path, web.port, agent=embedded_agent, connect_timeout_ms=2000) as mesh,
         TcpServer(serve=serve) as broken,
     ):
         connect = {"SidecarService": {"Check": CHECK, "Address": "127.0.0.1", "Port": broken.port}}
@@ -155,7 +155,7 @@ def test_a_blackhole_is_given_up_and_leaves_nothing(embedded_agent: EmbeddedAgen
     """A listener whose queue is full: the kernel drops what comes, nobody answers."""
     with (
         echo_server() as web,
-        pair(tmp_path, web.port, agent=embedded_agent) as mesh,
+        pair(tmp_path, web.port, agent=embedded_agent, connect_timeout_ms=2000) as mesh,
         socket.socket() as hole,
         contextlib.ExitStack() as stack,
     ):
