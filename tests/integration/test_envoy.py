@@ -111,7 +111,7 @@ def test_words_after_the_dashes_reach_envoy_unchanged(
 
 def test_a_real_envoy_takes_the_log_level(real_consul: RealConsul, tmp_path: Path) -> None:
     register_pair(real_consul, web_port=1, upstream_port=free_port())
-    words = ["--", "-l", "debug"]
+    words = ["-admin-bind", "127.0.0.1:0", "--", "-l", "debug"]
     with start_sidecar("envoy", real_consul, "web", folder=tmp_path, words=words) as sidecar:
         wait_ready(sidecar, "envoy")
         assert "[debug]" in sidecar.output
@@ -122,7 +122,7 @@ def test_an_agent_that_serves_this_envoy_is_its_source(
 ) -> None:
     """``-xds agent``: connect-proxy itself is gone, Envoy takes its resources from the agent."""
     upstream = free_port()
-    words = ["-xds", "agent", "-grpc-addr", embedded_agent.grpc_address]
+    words = ["-xds", "agent", "-grpc-addr", embedded_agent.grpc_address, "-admin-bind", "127.0.0.1:0"]
     with echo_server() as web:
         register_pair(embedded_agent, web_port=web.port, upstream_port=upstream)
         with (

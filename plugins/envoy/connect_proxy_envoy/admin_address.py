@@ -16,7 +16,7 @@ MAX_SOCKET_PATH = 107
 
 
 def choose_admin_address(text: str, *, pick_port: bool) -> Address:
-    """*text* as an address, its name resolved; port 0 becomes a free port if *pick_port*.
+    """*text* as an address, its name resolved; port 0 becomes a free port if *pick_port*, and stays ours.
 
     Raises ConfigurationError.
     """
@@ -31,9 +31,22 @@ def choose_admin_address(text: str, *, pick_port: bool) -> Address:
         return PipeAddress(path=path, mode=SOCKET_MODE)
     address = resolved(parse_host_port(text or DEFAULT_ADMIN_BIND, what=WHAT), what=WHAT)
     if address.port == 0 and pick_port:
-        with listening_socket(address) as listener:
-            return SocketAddress(host=address.host, port=listener.getsockname()[1])
+        return SocketAddress(host=address.host, port=_held_port(address))
     return address
+
+
+def _held_port(address: SocketAddress) -> int:
+    """A free port that nobody else gets before Envoy listens on it.
+
+    It stays bound, not listening, by a descriptor that ends with this process, or with the Envoy in its
+    place. Envoy may listen there, as it sets SO_REUSEADDR; but where many start at once the kernel gives
+    the port to no other that asks for any.
+    """
+    with bound_socket(address) as placeholder:
+        port: int = placeholder.getsockname()[1]
+        placeholder.set_inheritable(True)
+        placeholder.detach()
+    return port
 
 
 def check_free(address: Address) -> None:
@@ -55,17 +68,27 @@ def check_free(address: Address) -> None:
 
 def listening_socket(address: SocketAddress) -> socket.socket:
     """A socket that listens on *address*. Raises OSError."""
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = bound_socket(address)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((address.host, address.port))
         # On Linux two sockets may be bound with SO_REUSEADDR as long as neither listens.
         listener.listen(1)
     except OSError:
         listener.close()
         raise
     return listener
+
+
+def bound_socket(address: SocketAddress) -> socket.socket:
+    """A socket that is bound to *address* and does not listen. Raises OSError."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((address.host, address.port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
 def _check_socket_free(address: PipeAddress) -> None:

@@ -228,10 +228,14 @@ def test_a_busy_admin_port_is_handed_over_in_a_hot_restart(envoy: Path, listener
     assert str(facts.admin) == address
 
 
-def test_port_zero_becomes_a_free_port(envoy: Path) -> None:
-    facts = gather(_context(envoy))
-    assert isinstance(facts.admin, SocketAddress)
-    assert facts.admin.port > 0
+def test_port_zero_becomes_a_free_port_that_is_kept_for_envoy(envoy: Path) -> None:
+    admin = gather(_context(envoy)).admin
+    assert isinstance(admin, SocketAddress)
+    assert admin.port > 0
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind((admin.host, admin.port))
+    with socket.create_server((admin.host, admin.port)) as as_envoy_does:
+        assert as_envoy_does.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
 
 
 def test_the_admin_api_may_be_a_unix_socket(envoy: Path, tmp_path: Path) -> None:
