@@ -17,6 +17,8 @@ from connect_proxy.supervisor.control_socket import Handler, ask_at
 
 DOOR_TIMEOUT_S: Final = 2.0
 """For a proxy's own control socket: one that hangs must not keep ``status`` of all others."""
+ORDER_TIMEOUT_S: Final = 10.0
+"""For an order to one proxy that somebody waits for: a busy host is no reason to refuse it."""
 ROLLING_WAIT_S: Final = 30.0
 ROLLING_POLL_S: Final = 0.05
 
@@ -110,7 +112,7 @@ class Operations:
             message = f"'{proxy_id}' does not run with a control socket; start it first"
             raise ControlError(message)
         path = self._directory.door_path(proxy_id)
-        await ask_at(path, "set-log-level", timeout_s=DOOR_TIMEOUT_S, level=level)
+        await ask_at(path, "set-log-level", timeout_s=ORDER_TIMEOUT_S, level=level)
 
     def _has_door(self, member: Member) -> bool:
         running = member.supervisor is not None and member.supervisor.pid is not None

@@ -50,7 +50,7 @@ def spread(server: Sidecar, client: Sidecar, port: int, stack: contextlib.ExitSt
 
 
 def dial(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=15)
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
 
 
 def open_by_worker(sidecar: Sidecar, direction: str) -> list[int]:
