@@ -27,6 +27,9 @@ class UpstreamRecord:
     datacenter: str = ""
     local_bind_address: str = ""
     local_bind_port: int = 0
+    local_bind_socket_path: str = ""
+    """Instead of address and port, with its mode: of Consul 1.10, taken here all the same."""
+    local_bind_socket_mode: str = ""
     config: Mapping[str, Any] | None = None
     mesh_gateway: Mapping[str, Any] = EMPTY
 
@@ -39,6 +42,8 @@ class ProxyRecord:
     destination_service_id: str = ""
     local_service_address: str = ""
     local_service_port: int = 0
+    local_service_socket_path: str = ""
+    """The application on a unix socket (Consul 1.10)."""
     config: Mapping[str, Any] | None = None
     upstreams: tuple[UpstreamRecord, ...] = ()
     mesh_gateway: Mapping[str, Any] = EMPTY

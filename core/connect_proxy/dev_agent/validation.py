@@ -123,14 +123,16 @@ def _proxy_complaints(service: ServiceRecord) -> list[str]:
 def _upstream_complaints(service: ServiceRecord) -> list[str]:
     complaints: list[str] = []
     names: set[tuple[str, str, str, str]] = set()
-    binds: set[tuple[str, int]] = set()
+    binds: set[str] = set()
     for upstream in service.proxy.upstreams:
         problem = ""
         if upstream.destination_type not in _UPSTREAM_TYPES:
             problem = f'unknown upstream destination type: "{upstream.destination_type}"'
         elif not upstream.destination_name:
             problem = "upstream destination name cannot be empty"
-        elif upstream.local_bind_port == 0:
+        elif upstream.local_bind_port and upstream.local_bind_socket_path:
+            problem = "only one of upstream local bind port or local socket path can be defined and nonzero"
+        elif not upstream.local_bind_port and not upstream.local_bind_socket_path:
             problem = "upstream local bind port cannot be zero"
         if problem:
             complaints.append(problem)
@@ -148,12 +150,11 @@ def _upstream_complaints(service: ServiceRecord) -> list[str]:
             )
             continue
         names.add(name)
-        bind = (upstream.local_bind_address or "127.0.0.1", upstream.local_bind_port)
+        path, port = upstream.local_bind_socket_path, upstream.local_bind_port
+        bind = path or f"{upstream.local_bind_address or '127.0.0.1'}:{port}"
         if bind in binds:
-            complaints.append(
-                "upstreams cannot contain duplicates by local bind address and port; "
-                f'"{bind[0]}:{bind[1]}" is specified twice'
-            )
+            what = "local socket path" if path else "local bind address and port"
+            complaints.append(f'upstreams cannot contain duplicates by {what}; "{bind}" is specified twice')
         binds.add(bind)
     return complaints
 

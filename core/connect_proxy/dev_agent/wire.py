@@ -188,6 +188,7 @@ def _proxy(proxy: ProxyRecord, upstreams: list[Json]) -> Json:
             "DestinationServiceID": proxy.destination_service_id,
             "LocalServiceAddress": proxy.local_service_address,
             "LocalServicePort": proxy.local_service_port,
+            "LocalServiceSocketPath": proxy.local_service_socket_path,
             "Config": None if proxy.config is None else thawed(proxy.config),
             "Upstreams": upstreams,
         }
@@ -204,6 +205,8 @@ def _agent_upstream(upstream: UpstreamRecord) -> Json:
             "Datacenter": upstream.datacenter,
             "LocalBindAddress": upstream.local_bind_address,
             "LocalBindPort": upstream.local_bind_port,
+            "LocalBindSocketPath": upstream.local_bind_socket_path,
+            "LocalBindSocketMode": upstream.local_bind_socket_mode,
             "Config": None if upstream.config is None else thawed(upstream.config),
         }
     )

@@ -52,6 +52,19 @@ def test_a_sidecars_registration_is_read() -> None:
     assert found.upstreams[0].config["connect_timeout_ms"] == 1000
 
 
+def test_unix_sockets_instead_of_ports_are_read() -> None:
+    body = consul_answers.sidecar(
+        upstreams=[
+            {"DestinationName": "db", "LocalBindSocketPath": "/run/db.sock", "LocalBindSocketMode": "0660"}
+        ]
+    )
+    body["Proxy"]["LocalServiceSocketPath"] = "/run/web.sock"
+    found = wire.registration(body, endpoint=HERE)
+    assert found.local_service_socket_path == "/run/web.sock"
+    assert found.upstreams[0].local_bind_socket_path == "/run/db.sock"
+    assert found.upstreams[0].local_bind_socket_mode == "0660"
+
+
 def test_a_registration_in_snake_case_is_read_too() -> None:
     body = {"kind": "connect-proxy", "id": "p", "proxy": {"destination_service_name": "web"}}
     assert wire.registration(body, endpoint=HERE).destination_service_name == "web"

@@ -122,6 +122,17 @@ def test_one_mistake_is_refused_in_consuls_words(body: dict[str, Any], status: i
             ],
         ),
         (
+            proxy({"DestinationName": "a", "LocalBindPort": 1, "LocalBindSocketPath": "/a"}),
+            ["only one of upstream local bind port or local socket path can be defined and nonzero"],
+        ),
+        (
+            proxy(
+                {"DestinationName": "a", "LocalBindSocketPath": "/a"},
+                {"DestinationName": "b", "LocalBindSocketPath": "/a"},
+            ),
+            ['upstreams cannot contain duplicates by local socket path; "/a" is specified twice'],
+        ),
+        (
             {"Name": "a", "Connect": {"SidecarService": {"ID": "x", "Connect": {"SidecarService": {}}}}},
             [
                 "A SidecarService cannot specify an ID as this is managed by the agent",
