@@ -66,6 +66,12 @@ class Mesh:
     def sides(self) -> tuple[Side, Side]:
         return (self.web, self.api)
 
+    @property
+    def pids(self) -> dict[str, int]:
+        """Every program of ours."""
+        assert self.agent.program is not None
+        return {"agent": self.agent.program.pid, **{side.name: side.program.pid for side in self.sides}}
+
     def deny(self) -> None:
         self.agent.api.set_intention("api", "web", "deny")
 
