@@ -27,7 +27,7 @@ WHEEL := .venv-wheel/bin
 # $(call need,PROGRAM,INSTALL LINE): stop, naming the missing program, before anything is done.
 need = command -v $(1) >/dev/null || { echo "make $@: $(1) is missing: $(2)" >&2; exit 1; }
 
-.PHONY: help demo test lint unit contract integration matrix bench soak docs parts clean python
+.PHONY: help demo test lint unit contract integration matrix bench soak fuzz docs parts clean python
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -73,6 +73,12 @@ soak: SECONDS_OF_SOAK ?= 300
 soak: .venv/.ready ## five minutes while everything changes, then managed proxies in number: nothing lost, nothing left
 	$(DEV)/python tests/soak/run.py --seconds $(SECONDS_OF_SOAK)
 	$(DEV)/python tests/soak/managed.py
+
+fuzz: SECONDS_OF_FUZZING ?= 60
+fuzz: .venv/.ready ## a minute for each of the readers of network bytes; needs atheris
+	@$(DEV)/python -c 'import atheris' 2>/dev/null \
+		|| { echo "make $@: atheris is missing: $(DEV)/python -m pip install atheris" >&2; exit 1; }
+	$(DEV)/python tests/fuzz/run.py --seconds $(SECONDS_OF_FUZZING)
 
 docs: .venv/.docs ## the documentation as a site, in build/docs/site
 	$(DEV)/python -m pytest -q tests/unit/test_docs.py

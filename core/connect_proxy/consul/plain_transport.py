@@ -55,7 +55,7 @@ class PlainTransport:
             with self._connection() as connection:
                 connection.settimeout(TIMEOUT_S)
                 connection.sendall(self._written(request, token))
-                return _read(connection)
+                return read_answer(_received(connection))
         except (OSError, ValueError) as exc:
             message = f"a first try at {request.endpoint} failed: {type(exc).__name__}"
             raise AgentUnreachableError(message) from exc
@@ -87,15 +87,20 @@ class PlainTransport:
         return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
 
 
-def _read(connection: socket.socket) -> HttpAnswer:
-    """RFC 1945. Raises ValueError for anything but a whole, unencoded answer."""
+def _received(connection: socket.socket) -> bytes:
+    """Everything up to the end. Raises ValueError for too much of it."""
     answer = bytearray()
     while piece := connection.recv(_PIECE):
         answer += piece
         if len(answer) > MAX_ANSWER_BYTES:
             message = "the answer is too long"
             raise ValueError(message)
-    head, separator, body = bytes(answer).partition(b"\r\n\r\n")
+    return bytes(answer)
+
+
+def read_answer(answer: bytes) -> HttpAnswer:
+    """RFC 1945. Raises ValueError for anything but a whole, unencoded answer."""
+    head, separator, body = answer.partition(b"\r\n\r\n")
     status_line, *lines = head.decode("ascii").split("\r\n")
     version, status, *_ = status_line.split(" ")
     pairs = (line.partition(":") for line in lines)

@@ -77,7 +77,11 @@ class Struct:
 def decode_body(body: bytes, struct: Struct) -> dict[str, Any]:
     """*body* as *struct*. ``null`` is an empty object, as in Go."""
     value = read_json(body)
-    return {} if value is None else struct(value, "")
+    try:
+        return {} if value is None else struct(value, "")
+    except RecursionError as exc:  # a sidecar in a sidecar in a sidecar …
+        message = "exceeded max depth"
+        raise DecodeError(message) from exc
 
 
 def text(value: Any, path: str) -> str:

@@ -14,7 +14,7 @@ what is absent there is empty. Grammar::
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -23,6 +23,8 @@ Predicate: TypeAlias = Callable[[Mapping[str, Any]], bool]
 _TOKEN: Final = re.compile(
     r"""\s*(?:(?P<text>"(?:[^"\\]|\\.)*"|`[^`]*`)|(?P<operator>==|!=|\(|\)|\[|\]|\.)|(?P<word>[A-Za-z0-9_/-]+))"""
 )
+DEEPEST: Final = 100
+"""Parentheses and negations around a comparison."""
 _WORDS: Final = frozenset({"and", "or", "not", "in", "contains", "matches", "is", "empty"})
 
 
@@ -52,27 +54,38 @@ class _Token:
 class _Parser:
     tokens: list[_Token]
     position: int = field(default=0)
+    depth: int = field(default=0)
 
     def either(self) -> Predicate:
-        left = self.both()
+        terms = [self.both()]
         while self.take("or"):
-            left = _or(left, self.both())
-        return left
+            terms.append(self.both())
+        return _any(terms)
 
     def both(self) -> Predicate:
-        left = self.negated()
+        terms = [self.negated()]
         while self.take("and"):
-            left = _and(left, self.negated())
-        return left
+            terms.append(self.negated())
+        return _all(terms)
 
     def negated(self) -> Predicate:
         if self.take("not"):
-            return _negate(self.negated())
+            return _negate(self.inside(self.negated))
         if self.take("("):
-            inside = self.either()
+            inside = self.inside(self.either)
             self.expect(")")
             return inside
         return self.comparison()
+
+    def inside(self, part: Callable[[], Predicate]) -> Predicate:
+        """One level deeper. Raises FilterError where it would be too deep to be evaluated."""
+        if self.depth == DEEPEST:
+            message = f"nested more than {DEEPEST} levels deep"
+            raise FilterError(message)
+        self.depth += 1
+        found = part()
+        self.depth -= 1
+        return found
 
     def comparison(self) -> Predicate:
         first = self.operand()
@@ -139,8 +152,8 @@ class _Operand:
 
 def _tokens(text: str) -> list[_Token]:
     tokens = []
-    position = 0
-    while text[position:].strip():
+    position, end = 0, len(text.rstrip())
+    while position < end:
         match = _TOKEN.match(text, position)
         if match is None or match.lastgroup is None:
             message = f"1:{position + 1} ({position}): no match found"
@@ -195,7 +208,7 @@ def _contains(path: tuple[str, ...], wanted: str) -> Predicate:
 def _matches(path: tuple[str, ...], wanted: str) -> Predicate:
     try:
         pattern = re.compile(wanted)
-    except re.error as exc:
+    except (re.error, RecursionError, OverflowError) as exc:
         message = f"error parsing regexp: {exc}"
         raise FilterError(message) from exc
     return lambda item: any(pattern.search(_shown(value)) for value in _values(item, path))
@@ -209,9 +222,9 @@ def _negate(one: Predicate) -> Predicate:
     return lambda item: not one(item)
 
 
-def _and(one: Predicate, other: Predicate) -> Predicate:
-    return lambda item: one(item) and other(item)
+def _all(terms: Sequence[Predicate]) -> Predicate:
+    return terms[0] if len(terms) == 1 else lambda item: all(holds(item) for holds in terms)
 
 
-def _or(one: Predicate, other: Predicate) -> Predicate:
-    return lambda item: one(item) or other(item)
+def _any(terms: Sequence[Predicate]) -> Predicate:
+    return terms[0] if len(terms) == 1 else lambda item: any(holds(item) for holds in terms)

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from connect_proxy.dev_agent.decoding import DecodeError, decode_body
 from connect_proxy.dev_agent.definition import (
     CHECK,
     SERVICE_DEFINITION,
@@ -92,3 +93,10 @@ def test_only_a_native_service_answers_for_itself_in_the_mesh() -> None:
 
 def test_a_token_is_not_shown() -> None:
     assert "s3cret" not in repr(defined({"Name": "a", "Token": "s3cret"}))
+
+
+def test_sidecars_within_sidecars_have_an_end() -> None:
+    depth = 900
+    body = b'{"Connect":{"SidecarService":' * depth + b"{}" + b"}}" * depth
+    with pytest.raises(DecodeError, match="exceeded max depth"):
+        decode_body(body, SERVICE_DEFINITION)

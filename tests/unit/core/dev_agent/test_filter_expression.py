@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connect_proxy.dev_agent.filter_expression import FilterError, compile_filter
+from connect_proxy.dev_agent.filter_expression import DEEPEST, FilterError, compile_filter
 
 SIDECAR = {
     "Kind": "connect-proxy",
@@ -80,3 +80,25 @@ def test_any_text_is_an_expression_or_refused(text: str) -> None:
         compile_filter(text)(SIDECAR)
     except FilterError as exc:
         assert str(exc)  # noqa: PT017 - whichever of the two happens is fine
+
+
+@pytest.mark.parametrize(
+    ("opening", "closing", "levels"), [("(", ")", 1), ("not ", "", 1), ("(not ", ")", 2)]
+)
+def test_nesting_has_an_end(opening: str, closing: str, levels: int) -> None:
+    def nested(times: int) -> str:
+        return opening * times + "Port == 21000" + closing * times
+
+    assert compile_filter(nested(DEEPEST // levels))(SIDECAR)
+    with pytest.raises(FilterError, match=f"more than {DEEPEST} levels"):
+        compile_filter(nested(100 * DEEPEST))
+
+
+@pytest.mark.parametrize("word", ["and", "or"])
+def test_a_chain_may_be_as_long_as_it_likes(word: str) -> None:
+    assert compile_filter(f" {word} ".join(["Port == 21000"] * 5000))(SIDECAR)
+
+
+def test_a_pattern_that_is_nested_too_deeply_is_an_error() -> None:
+    with pytest.raises(FilterError, match="error parsing regexp"):
+        compile_filter('ID matches "' + "(" * 5000 + ")" * 5000 + '"')

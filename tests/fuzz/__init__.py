@@ -1,0 +1,1 @@
+"""Whatever reads bytes from the network, given any bytes there are."""
