@@ -1,10 +1,9 @@
-"""Click commands made from rows."""
+"""What a command line says to the flags of a verb."""
 
 import pytest
 
-from connect_proxy.cli.flags import Given, VerbCommand, help_page, interpreted, no_words
+from connect_proxy.cli.flags import Given, VerbCommand, interpreted, no_words
 from connect_proxy.errors import UsageError
-from connect_proxy.settings.fields import CORE
 from connect_proxy.settings.setting import Setting, Source, Sourced, Type
 
 ROWS = (
@@ -42,38 +41,10 @@ def test_the_last_of_a_repeated_flag_wins_unless_it_may_be_repeated() -> None:
 
 
 @pytest.mark.parametrize("value", ["--", "-proxy-id", "--help", "a b", "ü", "=", "'\""])
-def test_no_value_is_taken_for_a_flag_by_click(value: str) -> None:
+def test_no_value_is_taken_for_a_flag(value: str) -> None:
     given = interpreted([f"-proxy-id={value}"], VERB)
     assert given is not None
     assert given.layer["proxy-id"].value == value
-
-
-def test_the_help_is_grouped_and_says_variable_default_and_choices(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert interpreted(["--help"], VERB) is None
-    page = capsys.readouterr().out
-    general, own = page.split("Options of the backend envoy:")
-    assert "General options:" in general
-    assert "--proxy-id ID" in general
-    assert "[env: CONNECT_PROXY_ID]" in general
-    assert "--wait DURATION" in general
-    assert "default: 30s" in general
-    assert "--xds auto|local" in own
-    assert "default: auto" in own
-    assert "auth" not in page
-    assert "one dash or two" in page
-
-
-def test_a_boolean_shows_no_value_in_the_help() -> None:
-    lines = help_page(VERB).splitlines()
-    assert any(line.split() == ["--bootstrap", "Print", "only."] for line in lines)
-
-
-def test_every_flag_of_the_core_is_in_the_help() -> None:
-    page = help_page(VerbCommand("run", CORE, usage="", summary=""))
-    assert [row.name for row in CORE if row.flag and f"--{row.name}" not in page] == []
-    assert max(map(len, page.splitlines())) <= 100
 
 
 def test_words_that_a_verb_does_not_take_are_an_error() -> None:
