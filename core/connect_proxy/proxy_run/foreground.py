@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from connect_proxy.backends import Backend
 from connect_proxy.consul.client import ConsulClient, connect_consul
@@ -24,17 +24,17 @@ from connect_proxy.plugin_api import (
     SnapshotFeed,
     Supervision,
 )
-from connect_proxy.proxy_run.child import supervised_child
 from connect_proxy.proxy_run.control_door import certificate_expiry, control_door, tell_level
 from connect_proxy.proxy_run.inheritance import announce, inheritance
-from connect_proxy.proxy_run.readiness_notice import probe_public_listener
 from connect_proxy.proxy_run.runtime_directory import made
 from connect_proxy.proxy_run.self_registration import SelfRegistration
 from connect_proxy.proxy_run.succession import leave, obstacle, start_successor
 from connect_proxy.snapshot.watcher import SnapshotWatcher
 from connect_proxy.supervisor.notify import service_manager
 from connect_proxy.supervisor.states import State
-from connect_proxy.supervisor.supervisor import Supervisor
+
+if TYPE_CHECKING:  # a proxy in this process needs none of it: imported with the child
+    from connect_proxy.supervisor.supervisor import Supervisor
 
 log = logging.getLogger("connect_proxy.run")
 
@@ -135,6 +135,8 @@ class Foreground:
         return await proxy.run(runtime)
 
     async def _serve_child(self, runtime: Runtime, launch: ChildLaunch) -> int:
+        from connect_proxy.proxy_run.child import supervised_child
+
         self._companion = launch.companion
         self._supervisor = supervised_child(
             self._context, self._backend, launch, default_probe=self._probe, on_state=self._on_state
@@ -155,6 +157,8 @@ class Foreground:
         return supervision.stop_signal if supervision else signal.SIGTERM
 
     async def _probe(self) -> bool:
+        from connect_proxy.proxy_run.readiness_notice import probe_public_listener
+
         return await probe_public_listener(self._context)
 
     def _on_state(self, state: State) -> None:
@@ -283,8 +287,6 @@ class Foreground:
 
     def _current_supervision(self) -> Supervision | None:
         return self._supervisor.supervision if self._supervisor else self._supervision
-
-    # ------------------------------------------------------------ housekeeping
 
     def _keep(self, work: Any) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.ensure_future(work)

@@ -50,7 +50,9 @@ def _explained(exc: OSError, address: SocketAddress, what: str) -> PortInUseErro
 def _listen_tcp(address: SocketAddress, limits: ConnectionLimits) -> socket.socket:
     if not address.host:
         return _listen_everywhere(address.port, limits)
-    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    # As bytes where it may: the codec for names beyond ASCII is not small, and imported for every text.
+    host = address.host.encode() if address.host.isascii() else address.host
+    found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, _kind, _protocol, _name, target = found[0]
     return _bound(family, target, limits)
 
