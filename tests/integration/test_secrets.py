@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.agents import client_environment
+from support.consul_api import ConsulApi
 from support.embedded_agent import connect_proxy_program
 from support.ports import free_port
 from support.processes import Program, run
@@ -49,8 +51,25 @@ def _descendants(pid: int) -> list[int]:
     return [each for child in map(int, children) for each in (child, *_descendants(child))]
 
 
-def _command_line(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
+def _shown_by_processes(token: str, *, but: int | None) -> list[tuple[int, str]]:
+    """All processes on this machine that have *token* in their words or their environment."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        for name in ("cmdline", "environ"):
+            # Other people's, and those that have just ended.
+            with contextlib.suppress(OSError):
+                if int(folder.name) != but and token.encode() in (folder / name).read_bytes():
+                    found.append((int(folder.name), name))
+    return found
+
+
+def _writes_core_files(pid: int) -> bool:
+    limits = Path(f"/proc/{pid}/limits").read_text().splitlines()
+    [soft] = [line.split()[4] for line in limits if line.startswith("Max core file size")]
+    return soft != "0"
+
+
+ADMIN_PAGES = ("/config_dump", "/server_info", "/certs", "/clusters", "/init_dump", "/stats")
 
 
 def _files(*folders: Path) -> Iterator[Path]:
@@ -63,7 +82,7 @@ def _files(*folders: Path) -> Iterator[Path]:
 def test_the_token_stays_where_it_was_put(
     secured_consul: RealConsul, token: str, source: str, backend: str, tmp_path: Path
 ) -> None:
-    scratch, kept = tmp_path / "scratch", tmp_path / "kept"
+    scratch, kept, admin = tmp_path / "scratch", tmp_path / "kept", free_port()
     for folder in (scratch, kept):
         folder.mkdir()
     env = client_environment(
@@ -77,7 +96,7 @@ def test_the_token_stays_where_it_was_put(
         argv += ["--backend", "builtin"]
     else:
         argv += ["--backend", "envoy", "-envoy-binary", envoy_binary()]
-        argv += ["-admin-bind", f"127.0.0.1:{free_port()}"]
+        argv += ["-admin-bind", f"127.0.0.1:{admin}"]
         argv += ["-xds", backend.removeprefix("envoy-"), "-grpc-addr", secured_consul.grpc_address]
         argv += ["-ignore-envoy-compatibility"]
     if source == "environment":
@@ -90,11 +109,16 @@ def test_the_token_stays_where_it_was_put(
     with Program(argv, folder=tmp_path / "logs", env=env, name=backend) as program:
         running = "starting main dispatch loop" if backend == "envoy-agent" else "connect_proxy.run: ready"
         program.wait_for_output(running)
-        others = [program.pid] if backend == "envoy-agent" else _descendants(program.pid)
-        assert backend == "builtin" or others
-        for pid in others:
-            assert token.encode() not in _command_line(pid)
-            assert token.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
+        ours = [program.pid, *_descendants(program.pid)]
+        assert len(ours) > 1 or backend != "envoy-local"
+        # It was handed to connect-proxy, which is gone where Envoy took its place.
+        given_to = None if backend == "envoy-agent" else program.pid
+        assert _shown_by_processes(token, but=given_to) == []
+        assert not any(_writes_core_files(pid) for pid in ours)
+        if backend == "envoy-local":
+            api = ConsulApi(address=f"127.0.0.1:{admin}")
+            pages = [api.request("GET", page) for page in ADMIN_PAGES]
+            assert all(page.status == 200 and token not in page.text for page in pages)
         for path in _files(scratch, tmp_path / "logs"):
             assert token.encode() not in path.read_bytes(), path
         program.end()
