@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from support.agents import AgentUnderTest, client_environment
 from support.applications import ask, echo_server, greeting_server
 from support.embedded_agent import EmbeddedAgent, connect_proxy_program
+from support.envoy_programs import recorded, recording_envoy
 from support.ports import free_port
 from support.processes import Program, wait_until
 from support.real_consul import RealConsul
@@ -17,24 +17,6 @@ from support.real_parts import envoy_binary, envoys_under_test
 from support.sidecars import register_pair, start_sidecar, wait_ready
 
 pytestmark = pytest.mark.integration
-
-
-def test_two_envoys_talk_and_obey(agent: AgentUnderTest, tmp_path: Path) -> None:
-    upstream = free_port()
-    with echo_server() as web:
-        register_pair(agent, web_port=web.port, upstream_port=upstream)
-        with (
-            start_sidecar("envoy", agent, "web", folder=tmp_path) as web_sidecar,
-            start_sidecar("envoy", agent, "api", folder=tmp_path) as api_sidecar,
-        ):
-            wait_ready(web_sidecar, "envoy")
-            wait_ready(api_sidecar, "envoy")
-            wait_until(lambda: ask(upstream, b"hello") == b"hello", "the first call")
-            agent.api.set_intention("api", "web", "deny")
-            wait_until(lambda: ask(upstream, b"hello") == b"", "the refusal")
-            agent.api.set_intention("api", "web", "allow")
-            wait_until(lambda: ask(upstream, b"hello") == b"hello", "the recovery")
-            assert api_sidecar.end() == 0
 
 
 @pytest.mark.parametrize("caller", ["builtin", "envoy"])
@@ -63,29 +45,6 @@ def test_endpoints_come_and_go(real_consul: RealConsul, caller: str, tmp_path: P
                 wait_until(lambda: greeting() == b"two", "the second instance answers")
 
 
-def _recording_envoy(folder: Path) -> Path:
-    """A program in Envoy's place that writes down how it was called, and ends with 7."""
-    program = folder / "envoy"
-    record = folder / "called.json"
-    program.write_text(
-        "#!/usr/bin/env python3\n"
-        "import json, os, sys\n"
-        "if '--version' in sys.argv:\n"
-        "    print('envoy  version: abcdef/1.40.0/Clean/RELEASE/BoringSSL')\n"
-        "    sys.exit(0)\n"
-        "words = sys.argv[1:]\n"
-        "read = {}\n"
-        "for flag, value in zip(words, words[1:]):\n"
-        "    if flag in ('--config-path', '-c', '--config-yaml'):\n"
-        "        read[flag] = open(value).read() if flag != '--config-yaml' else value\n"
-        f"with open({str(record)!r}, 'w') as out:\n"
-        "    json.dump({'argv': words, 'env': dict(os.environ), 'read': read}, out)\n"
-        "sys.exit(7)\n"
-    )
-    program.chmod(0o755)
-    return program
-
-
 @pytest.mark.parametrize("xds", ["agent", "local"])
 def test_words_after_the_dashes_reach_envoy_unchanged(
     real_consul: RealConsul, tmp_path: Path, xds: str
@@ -100,12 +59,12 @@ def test_words_after_the_dashes_reach_envoy_unchanged(
         "-xds",
         xds,
     ]
-    argv += ["-envoy-binary", _recording_envoy(tmp_path), "-grpc-addr", real_consul.grpc_address]
+    argv += ["-envoy-binary", recording_envoy(tmp_path), "-grpc-addr", real_consul.grpc_address]
     argv += ["-admin-bind", "127.0.0.1:0", "-ignore-envoy-compatibility", "--", "-l", "debug", "--", "-x"]
     env = client_environment(CONSUL_HTTP_ADDR=real_consul.address)
     with Program(argv, folder=tmp_path, env=env) as program:
         assert program.wait() == 7, "Envoy's own exit code"
-    called = json.loads((tmp_path / "called.json").read_text())
+    called = recorded(tmp_path)
     assert called["argv"][-4:] == ["-l", "debug", "--", "-x"]
 
 

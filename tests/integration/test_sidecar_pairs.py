@@ -19,6 +19,7 @@ PAIRS = [
     ("builtin", "builtin"),
     ("builtin", CONSUL),
     (CONSUL, "builtin"),
+    ("envoy", "envoy"),
     ("envoy", "builtin"),
     ("builtin", "envoy"),
     ("envoy", CONSUL),
