@@ -11,8 +11,10 @@ import pytest
 
 from support.agents import client_environment
 from support.embedded_agent import connect_proxy_program
+from support.envoy_programs import recorded, recording_envoy
 from support.golden import CA_FILE
-from support.processes import run
+from support.ports import free_port
+from support.processes import Program, run
 from support.real_consul import RealConsul
 from support.real_parts import consul_binary
 
@@ -118,16 +120,33 @@ def _gateway_state(consul: RealConsul, gateway_id: str) -> tuple[Any, Any]:
 
 
 IPV6 = {"ipv6": ("-address", "[::1]:9443", "-wan-address", "[::1]:9444")}
-GATEWAY_CASES = [(kind, case) for kind in ("mesh", "terminating", "ingress") for case in GATEWAYS]
+TEMPLATES = {
+    "template": (
+        "-address",
+        '{{ GetAllInterfaces | include "name" "^lo" | include "type" "ipv4" | attr "address" }}:9443',
+        "-wan-address",
+        '{{ GetAllInterfaces | include "flags" "loopback|up" | sort "type,size" | limit 1 | '
+        'join "address" "" }}:9444',
+    ),
+    "template-of-a-binding": (
+        "-bind-address",
+        'a={{ GetAllInterfaces | exclude "rfc" "1918" | include "network" "127.0.0.0/8" '
+        '| attr "address" }}:9443',
+    ),
+}
+GATEWAY_CASES = [
+    *((kind, case) for kind in ("mesh", "terminating", "ingress") for case in GATEWAYS),
+    *(("mesh", case) for case in IPV6 | TEMPLATES),
+]
 
 
 # An ingress gateway on IPv6 is more than this Consul can do: it writes "127.0.0.1::1".
-@pytest.mark.parametrize(("kind", "case"), [*GATEWAY_CASES, ("mesh", "ipv6")])
+@pytest.mark.parametrize(("kind", "case"), GATEWAY_CASES)
 def test_a_gateway_is_registered_and_started_as_consul_does(
     real_consul: RealConsul, kind: str, case: str
 ) -> None:
     environment = client_environment(CONSUL_HTTP_ADDR=real_consul.address)
-    words = ["-gateway", kind, *(GATEWAYS | IPV6)[case]]
+    words = ["-gateway", kind, *(GATEWAYS | IPV6 | TEMPLATES)[case]]
     if "-address" not in words:
         words += ["-address", ":8443"]  # what newer Consuls take; 1.8 still had 443
     if "-wan-address" not in words:
@@ -149,6 +168,22 @@ def test_a_gateway_is_registered_and_started_as_consul_does(
     assert ours == theirs
 
 
+def test_a_gateways_envoy_is_started_with_the_bootstrap_that_consul_prints(
+    real_consul: RealConsul, tmp_path: Path
+) -> None:
+    """Of its time: no Envoy of today speaks this Consul's xDS."""
+    environment = client_environment(CONSUL_HTTP_ADDR=real_consul.address)
+    words = ["-gateway", "mesh", "-address", "127.0.0.1:9443", "-wan-address", "127.0.0.1:9444"]
+    words += ["-admin-bind", f"127.0.0.1:{free_port()}"]
+    started: list[str | Path] = [connect_proxy_program(), "envoy", *words, "-register"]
+    started += ["-envoy-binary", recording_envoy(tmp_path, "1.14.5")]
+    with Program(started, folder=tmp_path, env=environment) as program:
+        assert program.wait() == 7, "Envoy's own exit code"
+    theirs = run([consul_binary(), "connect", "envoy", *words, "-bootstrap"], env=environment)
+    assert theirs.returncode == 0, theirs.stderr
+    assert json.loads(recorded(tmp_path)["read"]["--config-path"]) == json.loads(theirs.stdout)
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
@@ -158,7 +193,14 @@ def test_a_gateway_is_registered_and_started_as_consul_does(
         (["-sidecar-for", "web", "-register"], "-register is for gateways"),
         (["-gateway", "mesh", "-register", "-address", "10.9.8.7:1"], "no address of this host"),
         (["-gateway", "mesh", "-register", "-bind-address", "1.2.3.4:5"], "lacks a name"),
-        (["-gateway", "mesh", "-register", "-address", "{{ GetPrivateIP }}:1"], "not supported"),
+        (
+            ["-gateway", "mesh", "-register", "-address", "{{ GetTeapot }}:1"],
+            "supported are GetAllInterfaces",
+        ),
+        (
+            ["-gateway", "mesh", "-register", "-address", '{{ GetInterfaceIP "none" }}:1'],
+            "finds no address on this host",
+        ),
     ],
 )
 def test_contradicting_words_about_gateways_are_refused(

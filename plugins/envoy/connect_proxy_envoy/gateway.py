@@ -115,10 +115,9 @@ def _address(options: Mapping[str, Sourced], name: str) -> SocketAddress:
 
 
 def _parsed(text: str, flag: str) -> SocketAddress:
-    """``IP:port``, ``IP:``, ``IP`` or ``:port``; the port is 8443 if not given."""
+    """``IP:port``, ``IP:``, ``IP`` or ``:port``, also as a template; the port is 8443 if not given."""
     if "{{" in text:
-        message = f"{flag} {text!r}: address templates are not supported; give the IP address itself"
-        raise UsageError(message)
+        text = _evaluated(text, flag)
     if _is_ip(bare := text.strip("[]")):
         return SocketAddress(host=bare, port=DEFAULT_PORT)
     host, separator, port = text.rpartition(":")
@@ -128,6 +127,20 @@ def _parsed(text: str, flag: str) -> SocketAddress:
         message = f"{flag} {text!r} is no address; write it as IP:PORT, [IPv6]:PORT or :PORT"
         raise UsageError(message)
     return SocketAddress(host=host, port=number)
+
+
+def _evaluated(template: str, flag: str) -> str:
+    """What an address template stands for on this host."""
+    # Few need it: imported by those alone.
+    from connect_proxy_envoy.sockaddr.filters import TemplateError
+    from connect_proxy_envoy.sockaddr.interfaces import host_addresses
+    from connect_proxy_envoy.sockaddr.template import rendered
+
+    try:
+        return rendered(template, host_addresses())
+    except TemplateError as exc:
+        message = f"{flag}: the template {template!r} {exc}; correct it, or give the IP address itself"
+        raise UsageError(message) from exc
 
 
 def _is_ip(host: str) -> bool:

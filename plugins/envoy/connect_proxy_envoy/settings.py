@@ -173,13 +173,13 @@ GATEWAY: Final = (
         name="address",
         default=DEFAULT_GATEWAY_ADDRESS,
         metavar="[IP]:PORT",
-        help="LAN address to register the gateway with.",
+        help="LAN address to register the gateway with, or a template like {{ GetPrivateIP }}:8443.",
     ),
     Setting(
         name="wan-address",
         default=DEFAULT_GATEWAY_ADDRESS,
         metavar="[IP]:PORT",
-        help="WAN address to register the gateway with.",
+        help="WAN address to register the gateway with, or a template like {{ GetPublicIP }}:8443.",
     ),
     Setting(
         name="bind-address",
