@@ -13,6 +13,8 @@ from soak.mesh import Mesh, passes
 from soak.streams import Tally, Weather, keep_calling
 
 SETTLE_S: Final = 90.0
+TURNS: Final = 8
+"""Kinds of changes."""
 TURN_S: Final = 0.3
 ROTATE_EVERY_S: Final = 15.0
 """So that roots, which stay by right, do not hide what stays by mistake."""
@@ -33,7 +35,7 @@ class Churn:
     _rotated_at: float = 0.0
 
     async def run(self, seconds: float, *, seed: int) -> None:
-        """So long; the first rotation comes with its first turn."""
+        """So long, and until everything was changed once; the first rotation comes with its first turn."""
         self._rotated_at = -ROTATE_EVERY_S
         stop = asyncio.Event()
         end = time.monotonic() + seconds
@@ -43,7 +45,7 @@ class Churn:
                     keep_calling(self.mesh.port, self._weather, self.tally, stop, seed=seed + number)
                 )
             chance = random.Random(seed)
-            while time.monotonic() < end:
+            while time.monotonic() < end or self.rounds < TURNS:
                 await self._change(chance)
                 self.rounds += 1
                 await asyncio.sleep(TURN_S)
@@ -51,7 +53,7 @@ class Churn:
 
     async def _change(self, chance: random.Random) -> None:
         """The next thing that an operator does, in turn."""
-        mesh, turn = self.mesh, self.rounds % 8
+        mesh, turn = self.mesh, self.rounds % TURNS
         if turn == 0:
             await asyncio.to_thread(mesh.add_dead_instance, 2)
         elif turn == 2:

@@ -81,7 +81,7 @@ def is_alive(pid: int) -> bool:
     """Whether it runs; a process without a parent to wait for it may stay as a zombie."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
     return state != "Z"
 

@@ -71,7 +71,7 @@ def pid_of(fleet: Fleet, proxy_id: str) -> int:
 def program_of(pid: int) -> bytes:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return b""
 
 

@@ -39,7 +39,7 @@ def assignment(name: str, version: int) -> Assignment:
 def is_running(pid: int, version: int) -> bool:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes() == f"sleep\0{6000 + version}\0".encode()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
