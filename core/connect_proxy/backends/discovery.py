@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from connect_proxy.backends.entry_points import EntryPoint, entry_points
+if TYPE_CHECKING:
+    from importlib_metadata import EntryPoint
 
 OWN_DISTRIBUTION = "connect-proxy"
 BACKENDS_GROUP = "connect_proxy.backends"
@@ -74,8 +77,6 @@ def checked_backends() -> tuple[InstalledBackend, ...]:
 
 
 def _checked(backend: InstalledBackend) -> InstalledBackend:
-    import subprocess
-
     if backend.state not in {"installed", "broken"}:
         return backend
     command = [sys.executable, "-m", "connect_proxy.backends", backend.name]
@@ -106,16 +107,17 @@ def discover(group: str) -> dict[str, list[EntryPoint]]:
 
 @lru_cache(maxsize=1)
 def _entry_points(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    """All of ours on *path*, which is ``sys.path``: one look at every package, not one a question."""
-    return entry_points(path)
+    """All entry points on *path*, which is ``sys.path``: one look at every package, not one a question."""
+    from importlib_metadata import entry_points
+
+    return tuple(entry_points())
 
 
 def owner(point: EntryPoint) -> tuple[str, str]:
     """Name and version of who installed it; metadata of strangers may lack either."""
-    distribution = point.distribution
-    if distribution is None:
+    if point.dist is None:
         return "unknown", "unknown"
-    return distribution.name or "unknown", distribution.version or "unknown"
+    return point.dist.name or "unknown", point.dist.version or "unknown"
 
 
 def owners(points: Sequence[EntryPoint]) -> str:

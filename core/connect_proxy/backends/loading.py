@@ -7,12 +7,12 @@ import os
 from typing import TYPE_CHECKING
 
 from connect_proxy.backends.discovery import BACKENDS_GROUP, discover, owner, owners, preferred
-from connect_proxy.backends.entry_points import EntryPoint
 from connect_proxy.backends.facade import Backend
 from connect_proxy.errors import BackendLoadError, ConnectProxyError, UnknownBackendError
 
 if TYPE_CHECKING:
     import pluggy
+    from importlib_metadata import EntryPoint
 
     from connect_proxy.plugin_api import XdsService
 
