@@ -68,6 +68,7 @@ bench: parts .venv/.ready ## the built-in proxy beside Consul's and Envoy; write
 	@PATH="$$PATH:/usr/sbin"; $(call need,nginx,sudo apt-get install nginx-light)
 	$(DEV)/python tests/bench/run.py --write docs/performance.md
 	$(DEV)/python tests/bench/control_plane.py --write docs/performance.md
+	$(DEV)/python tests/bench/changes.py --write docs/performance.md
 
 soak: SECONDS_OF_SOAK ?= 300
 soak: .venv/.ready ## five minutes while everything changes, then managed proxies in number: nothing lost, nothing left

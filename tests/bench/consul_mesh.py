@@ -10,6 +10,7 @@ from typing import Any
 
 from bench.applications import Application
 from bench.peer import CLIENT
+from support.agents import AgentUnderTest
 from support.ports import free_port
 from support.real_consul import RealConsul
 
@@ -18,7 +19,7 @@ from support.real_consul import RealConsul
 class ConsulMesh:
     """Everybody's sidecar is registered; none runs."""
 
-    consul: RealConsul
+    consul: AgentUnderTest
     upstream_ports: Mapping[Application, int]
     """Where the client's sidecar listens for each application."""
 
@@ -33,12 +34,17 @@ def running(folder: Path, applications: Mapping[Application, int]) -> Iterator[C
     """Started, filled, and ended with the block."""
     # A dev agent would log each request: the Go proxy sends two for every connection.
     with RealConsul(folder=folder, extra={"log_level": "INFO"}) as consul:
-        mesh = ConsulMesh(
-            consul=consul, upstream_ports={application: free_port() for application in applications}
-        )
-        for definition in definitions(applications, mesh.upstream_ports):
-            consul.api.register(definition)
-        yield mesh
+        yield filled(consul, applications)
+
+
+def filled(agent: AgentUnderTest, applications: Mapping[Application, int]) -> ConsulMesh:
+    """The services and their sidecars, registered at a running agent."""
+    mesh = ConsulMesh(
+        consul=agent, upstream_ports={application: free_port() for application in applications}
+    )
+    for definition in definitions(applications, mesh.upstream_ports):
+        agent.api.register(definition)
+    return mesh
 
 
 def definitions(
