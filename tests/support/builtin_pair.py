@@ -10,8 +10,8 @@ from typing import Any
 
 from soak.footprint import footprint, processor_ticks
 from soak.mesh import CHECK, Side
+from support.agents import AgentUnderTest
 from support.applications import ask
-from support.embedded_agent import EmbeddedAgent
 from support.ports import free_port
 from support.processes import wait_until
 from support.sidecars import start_sidecar, wait_ready
@@ -24,7 +24,7 @@ IDLE_TICKS = 40
 class Pair:
     """``api`` calls ``web``, each through its sidecar."""
 
-    def __init__(self, agent: EmbeddedAgent, web: Side, api: Side, *, port: int, public: int) -> None:
+    def __init__(self, agent: AgentUnderTest, web: Side, api: Side, *, port: int, public: int) -> None:
         self.agent, self.web, self.api = agent, web, api
         self.port, self.public = port, public
         self._before = {side.name: footprint(side.program.pid) for side in (web, api)}
@@ -69,7 +69,7 @@ def pair(
     web_port: int,
     *,
     address: str = "",
-    agent: EmbeddedAgent,
+    agent: AgentUnderTest,
     connect_timeout_ms: int = 30_000,
     **config: Any,
 ) -> Iterator[Pair]:
