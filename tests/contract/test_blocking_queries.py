@@ -76,6 +76,15 @@ def test_a_change_wakes_a_waiting_query(agent: AgentUnderTest, watched: Watched)
     wait_until(lambda: agent.api.get(watched.path).json != before.json, "the change is seen")
 
 
+def test_a_wait_below_zero_is_none_at_all(agent: AgentUnderTest) -> None:
+    path = "/v1/catalog/services"
+    index = _index(agent, path)
+    with ThreadPoolExecutor(1) as pool:
+        blocked = pool.submit(agent.api.get, path, index=index, wait="-1s")
+        _register(agent)
+        assert blocked.result().index > index
+
+
 def test_without_a_change_the_same_comes_again_after_the_wait(
     agent: AgentUnderTest, watched: Watched
 ) -> None:

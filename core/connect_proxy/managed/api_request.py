@@ -61,7 +61,7 @@ def wait_s(scope: Scope) -> float:
         wait = parse_duration(text)
     except MalformedValueError as exc:
         raise ApiError(400, "Invalid wait time") from exc
-    return min(wait or DEFAULT_WAIT_S, LONGEST_WAIT_S)
+    return min(wait if wait > 0 else DEFAULT_WAIT_S, LONGEST_WAIT_S)
 
 
 async def client_gone(receive: Receive) -> None:

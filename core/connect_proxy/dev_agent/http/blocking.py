@@ -35,7 +35,7 @@ class QueryOptions:
 
     def patience(self, spread: Callable[[float], float]) -> float:
         """Seconds to wait, jitter included; *spread* picks a part of the most that jitter may be."""
-        wait = min(self.wait or DEFAULT_WAIT, LONGEST_WAIT)
+        wait = min(self.wait if self.wait > 0 else DEFAULT_WAIT, LONGEST_WAIT)
         return wait + spread(wait / JITTER_FRACTION)
 
 
