@@ -20,6 +20,9 @@ class WatchSettings:
     held_upstreams: int = 32
     """How many upstreams are blocked on at once; further ones are polled. An agent takes 200 connections
     from one address, and all proxies of its host come from the same."""
+    asked_upstreams: int = 8
+    """How many of the others are asked about at once. A start with hundreds of upstreams would else come
+    near that limit, and one beyond it is hung up on."""
     quiet_s: float = 0.01
     """A change is delivered once nothing else has changed for so long …"""
     longest_s: float = 0.1

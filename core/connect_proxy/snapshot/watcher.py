@@ -72,6 +72,7 @@ class SnapshotWatcher:
             refresh_token=self._refresh_token,
         )
         self._places = asyncio.Semaphore(settings.held_upstreams)
+        self._turns = asyncio.Semaphore(settings.asked_upstreams)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     @property
@@ -183,12 +184,18 @@ class SnapshotWatcher:
 
         if upstream.destination_type == PREPARED_QUERY:
             return PreparedQueryPoll(
-                self._client, upstream, clock=self._clock, settings=self._settings, accept=accept
+                self._client,
+                upstream,
+                turns=self._turns,
+                clock=self._clock,
+                settings=self._settings,
+                accept=accept,
             )
         return InstancesQuery(
             self._client,
             upstream,
             places=self._places,
+            turns=self._turns,
             clock=self._clock,
             settings=self._settings,
             accept=accept,

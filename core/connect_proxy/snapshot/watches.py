@@ -180,13 +180,16 @@ class InstancesQuery:
         upstream: Upstream,
         *,
         places: asyncio.Semaphore,
+        turns: asyncio.Semaphore,
         clock: Clock,
         settings: WatchSettings,
         accept: Callable[[tuple[Endpoint, ...]], None],
     ) -> None:
-        """*places*: how many upstreams of this proxy may be blocked on at once, shared by them."""
+        """*places*, *turns*: how many upstreams of this proxy may be blocked on at once, and how many
+        of the others may be asked about at once; shared by them."""
         self.name = f"upstream {upstream.id}"
         self._places = places
+        self._turns = turns
         self._clock = clock
         self._settings = settings
         self._accept = accept
@@ -195,7 +198,8 @@ class InstancesQuery:
 
     async def ask(self) -> float:
         if self._places.locked():
-            self._accept((await self._fetch()).value)
+            async with self._turns:
+                self._accept((await self._fetch()).value)
             return jittered(self._settings.poll_s, self._clock)
         async with self._places:
             return await self._held.ask()
@@ -212,11 +216,14 @@ class PreparedQueryPoll:
         client: ConsulClient,
         upstream: Upstream,
         *,
+        turns: asyncio.Semaphore,
         clock: Clock,
         settings: WatchSettings,
         accept: Callable[[tuple[Endpoint, ...]], None],
     ) -> None:
+        """*turns*: how many are executed at once, shared by all of this proxy."""
         self.name = f"upstream {upstream.id}"
+        self._turns = turns
         self._client = client
         self._upstream = upstream
         self._clock = clock
@@ -226,7 +233,10 @@ class PreparedQueryPoll:
 
     async def ask(self) -> float:
         upstream = self._upstream
-        found = await self._client.execute_query(upstream.destination_name, datacenter=upstream.datacenter)
+        async with self._turns:
+            found = await self._client.execute_query(
+                upstream.destination_name, datacenter=upstream.datacenter
+            )
         # Consul shuffles what its definition gives no order to: the same instances in another
         # order are no change.
         if set(found) != set(self._known):

@@ -1,7 +1,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from types import SimpleNamespace
+from typing import TypeVar, cast
 
 import pytest
 from hypothesis import given
@@ -11,8 +13,9 @@ from connect_proxy.consul.client import Answer, ConsulClient, connect_consul
 from connect_proxy.errors import AgentAnswerError
 from connect_proxy.mesh.certificates import Leaf
 from connect_proxy.mesh.endpoints import Endpoint
-from connect_proxy.mesh.registration import Registration, Upstream
+from connect_proxy.mesh.registration import PREPARED_QUERY, Registration, Upstream
 from connect_proxy.secret import Secret
+from connect_proxy.snapshot.query_loop import Query
 from connect_proxy.snapshot.settings import WatchSettings
 from connect_proxy.snapshot.watches import (
     IndexQuery,
@@ -257,6 +260,7 @@ def test_upstreams_beyond_the_places_are_polled_and_take_a_place_that_becomes_fr
                 client,
                 Upstream(destination_name=name),
                 places=places,
+                turns=asyncio.Semaphore(1),
                 clock=ManualClock(randoms=0.5),
                 settings=patient,
                 accept=lambda found: seen.append(len(found)),
@@ -276,6 +280,59 @@ def test_upstreams_beyond_the_places_are_polled_and_take_a_place_that_becomes_fr
     talk(use)
 
 
+@dataclass
+class Crowd:
+    """An agent that counts how many ask at once."""
+
+    now: int = 0
+    most: int = 0
+
+    async def instances(self, _service: str, **_options: object) -> SimpleNamespace:
+        await self._noticed()
+        return SimpleNamespace(value=(), index=0)
+
+    async def execute_query(self, _name: str, **_options: object) -> tuple[Endpoint, ...]:
+        await self._noticed()
+        return ()
+
+    async def _noticed(self) -> None:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0)
+        self.now -= 1
+
+
+def test_of_many_upstreams_only_so_many_are_asked_about_at_once() -> None:
+    async def use() -> int:
+        crowd = Crowd()
+        places, turns = asyncio.Semaphore(3), asyncio.Semaphore(2)
+        client, clock = cast(ConsulClient, crowd), ManualClock(randoms=0.5)
+        queries: list[Query] = []
+        for number in range(20):
+            service = Upstream(destination_name=f"db-{number}")
+            queries.append(
+                InstancesQuery(
+                    client,
+                    service,
+                    places=places,
+                    turns=turns,
+                    clock=clock,
+                    settings=SETTINGS,
+                    accept=lambda _: None,
+                )
+            )
+            query = Upstream(destination_name=f"near-{number}", destination_type=PREPARED_QUERY)
+            queries.append(
+                PreparedQueryPoll(
+                    client, query, turns=turns, clock=clock, settings=SETTINGS, accept=lambda _: None
+                )
+            )
+        await asyncio.gather(*(query.ask() for query in queries))
+        return crowd.most
+
+    assert asyncio.run(use()) == 3 + 2
+
+
 # ---------------------------------------------------------------- prepared queries
 
 
@@ -287,6 +344,7 @@ def test_the_same_instances_in_another_order_are_no_change() -> None:
         query = PreparedQueryPoll(
             client,
             Upstream(destination_name="geo", destination_type="prepared_query"),
+            turns=asyncio.Semaphore(1),
             clock=ManualClock(randoms=0.5),
             settings=SETTINGS,
             accept=results.append,
