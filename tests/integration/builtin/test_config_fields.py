@@ -88,7 +88,7 @@ def in_force(consul: RealConsul, proxy_id: str) -> dict[str, Any]:
 
 
 def speaks(host: str, port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=10) as caller:
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=60) as caller:
         caller.sendall(b"hello")
         return caller.recv(5) == b"hello"
     return False
@@ -130,5 +130,5 @@ def test_all_of_them_reach_the_proxy_and_hold(consul: RealConsul, tmp_path: Path
         (check,) = checks_of(consul, "web-proxy")
         assert check["Output"] == f"TCP connect 127.0.0.1:{public}: Success"
         assert checks_of(consul, "api-proxy") == []
-        with socket.create_connection(("127.0.0.1", public), timeout=30) as silent:
+        with socket.create_connection(("127.0.0.1", public), timeout=60) as silent:
             assert ended(silent), "handshake_timeout_ms is over"

@@ -70,7 +70,7 @@ def test_flags_make_a_callee_that_registers_itself_and_a_caller_that_does_not(
             start(callee, agent, web, tmp_path, "web") as serving,
             start(caller, agent, api, tmp_path, "api") as calling,
         ):
-            wait_until(lambda: reaches(upstream), "a call", deadline_s=40)
+            wait_until(lambda: reaches(upstream), "a call")
             found = record(agent)
             assert found["checks"] == {f"{PROXY_ID}-ttl": ("proxy heartbeat", "passing", "ttl")}
             assert (found["service"]["Kind"], found["service"]["Service"]) == ("connect-proxy", "web-proxy")
