@@ -19,7 +19,8 @@ from support.consul_api import ConsulApi
 ROUNDS = 3
 SECONDS = 6
 CONNECTIONS = 16
-EVERY_S = 1.0
+WEATHER = {"one rotation": SECONDS / 2 + 0.5, "a rotation each second": 1.0}
+"""How often, in seconds."""
 LOADS: dict[str, tuple[str, ...]] = {"kept": (), "new": ("Connection: close",)}
 
 
@@ -39,35 +40,36 @@ class Seen:
 
 
 def rotating(peer: RunningPeer, api: ConsulApi) -> list[str]:
-    """Rows: kept connections and new ones; p99 with a rotation each second and without, in turns."""
+    """Rows: kept connections and new ones; p99 with rotations and without, in turns."""
     port = peer.ports[Application.HTTP]
     rows = []
     for name, headers in LOADS.items():
-        calm, stormy = Seen(), Seen()
+        calm, stormy = Seen(), {weather: Seen() for weather in WEATHER}
         for _ in range(ROUNDS):
             calm.add(wrk.measured(port, connections=CONNECTIONS, seconds=SECONDS, headers=headers))
-            with _rotations(api):
-                stormy.add(wrk.measured(port, connections=CONNECTIONS, seconds=SECONDS, headers=headers))
-        rows.append(_row(name, calm, stormy))
+            for weather, seen in stormy.items():
+                with _rotations(api, WEATHER[weather]):
+                    seen.add(wrk.measured(port, connections=CONNECTIONS, seconds=SECONDS, headers=headers))
+        rows += [_row(weather, name, calm, seen) for weather, seen in stormy.items()]
     return rows
 
 
-def _row(name: str, calm: Seen, stormy: Seen) -> str:
+def _row(weather: str, name: str, calm: Seen, stormy: Seen) -> str:
     quiet, loud = (statistics.median(seen.p99_ms) for seen in (calm, stormy))
     lost = "; ".join(stormy.troubles) or "none"
     return (
-        f"| a rotation each second, {CONNECTIONS} {name} connections | p99 {loud:.1f} ms, without "
+        f"| {weather}, {CONNECTIONS} {name} connections | p99 {loud:.1f} ms, without "
         f"{quiet:.1f} ms: {loud - quiet:+.1f} ms; of {stormy.requests:,.0f} requests failed: {lost} |"
     )
 
 
 @contextlib.contextmanager
-def _rotations(api: ConsulApi) -> Iterator[None]:
-    """A new root each second within the block; every leaf is issued anew."""
+def _rotations(api: ConsulApi, every_s: float) -> Iterator[None]:
+    """A new root every so often within the block; every leaf is issued anew."""
     over = threading.Event()
 
     def keep_rotating() -> None:
-        while not over.wait(EVERY_S):
+        while not over.wait(every_s):
             rotate(api)
 
     thread = threading.Thread(target=keep_rotating)
