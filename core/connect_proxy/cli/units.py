@@ -21,6 +21,7 @@ Type=notify
 NotifyAccess=main
 WatchdogSec=30
 User=connect-proxy
+EnvironmentFile=-/etc/connect-proxy/agent.env
 ExecStartPre=@program@ validate /etc/connect-proxy.d
 ExecStart=@program@ agent -config-dir /etc/connect-proxy.d -token-file %d/consul-token
 ExecReload=/bin/kill -HUP $MAINPID
@@ -32,7 +33,6 @@ StateDirectoryMode=0700
 # connect-proxy stop -all -data-dir /var/lib/connect-proxy
 KillMode=process
 Delegate=yes
-SendSIGKILL=no
 Restart=always
 RestartSec=1
 # Misconfigured (2, 3, 4) or refused (6): trying again cannot help.
@@ -77,6 +77,8 @@ EnvironmentFile=-/etc/connect-proxy/%i.env
 ExecStart=@program@ -sidecar-for %i -wait 5m -token-file %d/consul-token
 ExecReload=/bin/kill -HUP $MAINPID
 LoadCredential=consul-token:/etc/connect-proxy/%i.token
+# Not the agent's user, to whom its data directory and its control socket belong.
+User=connect-proxy-sidecar
 DynamicUser=yes
 RuntimeDirectory=connect-proxy-%i
 Restart=always

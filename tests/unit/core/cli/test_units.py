@@ -46,6 +46,8 @@ def test_proxies_survive_the_agents_unit() -> None:
     assert service["NotifyAccess"] == ["main"]
     assert service["StateDirectory"] == ["connect-proxy"]
     assert float(service["WatchdogSec"][0]) > 0
+    # A hung agent is killed; its proxies are not, by KillMode. Else the next one finds its lock.
+    assert "SendSIGKILL" not in service
     # Folders that go with the unit would go from under the proxies that live on.
     assert {"PrivateTmp", "RuntimeDirectory", "DynamicUser"} & service.keys() == set()
 
@@ -63,6 +65,12 @@ def test_programs_that_take_the_sidecars_place_may_notify() -> None:
     service = settings(unit("sidecar", program="/p"))["Service"]
     assert service["NotifyAccess"] == ["all"]
     assert "WatchdogSec" not in service
+
+
+def test_sidecars_are_not_run_as_the_agents_user() -> None:
+    """To whom its data directory belongs, and with it the socket that commands the agent."""
+    users = {settings(unit(name, program="/p"))["Service"]["User"][0] for name in UNITS}
+    assert len(users) == len(UNITS)
 
 
 def test_a_path_with_blanks_and_percent_signs_is_kept() -> None:
