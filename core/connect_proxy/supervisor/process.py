@@ -159,7 +159,9 @@ def _popen(
     path: str, handed: HandedOver, env: Mapping[str, str], how: Spawning, gate: int | None
 ) -> subprocess.Popen[bytes]:
     number = int(signal.SIGTERM) if how.dies_with_us and sys.platform == "linux" else 0
-    words = [str(os.getpid()), str(number), str(-1 if gate is None else gate), path, *handed.argv]
+    # Python itself adds LC_CTYPE to its environment where no locale is set (PEP 538).
+    unset = "" if "LC_CTYPE" in env else "LC_CTYPE"
+    words = [str(os.getpid()), str(number), str(-1 if gate is None else gate), unset, path, *handed.argv]
     needs_trampoline = number or gate is not None
     command = [sys.executable, "-I", "-S", str(TRAMPOLINE), *words] if needs_trampoline else handed.argv
     return subprocess.Popen(
