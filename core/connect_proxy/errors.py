@@ -60,6 +60,11 @@ class MissingDependencyError(MissingProgramError):
     """A Python package of an extra is not installed. Names the ``pip install`` line."""
 
 
+class PassingError(ConnectProxyError):
+    """The machine lacks something at this moment: descriptors, memory, disk space. The same may succeed
+    later, so what is supervised tries again."""
+
+
 class NotReadyError(ConnectProxyError):
     """Something was waited for and did not come in time."""
 
@@ -196,6 +201,10 @@ class TransitionError(ConnectProxyError):
 
 class DataDirectoryLockedError(ConnectProxyError):
     """Another agent works in this data directory. Names its pid."""
+
+
+class DataDirectoryError(PassingError):
+    """A file of the data directory cannot be read or written. Names it, the reason and the owner."""
 
 
 class UnknownProxyError(UsageError):

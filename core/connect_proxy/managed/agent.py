@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.client import connect_consul
-from connect_proxy.errors import ConnectProxyError
+from connect_proxy.errors import ConnectProxyError, DataDirectoryError
 from connect_proxy.managed.api import AgentApi
 from connect_proxy.managed.api_listener import api_access, listening
 from connect_proxy.managed.api_registration import ApiRegistration
@@ -219,7 +219,11 @@ class ManagedAgent:
 
     def _remember(self, ids: frozenset[str]) -> None:
         if self._directory is not None:
-            self._directory.write_registered(ids)
+            try:
+                self._directory.write_registered(ids)
+            except DataDirectoryError as exc:
+                # A full disk is no reason to leave Consul without the registrations.
+                log.error("what is registered is not written down: %s", exc)
 
     # ------------------------------------------------------------ housekeeping
 

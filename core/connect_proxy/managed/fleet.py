@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-from connect_proxy.errors import ConnectProxyError, UnknownProxyError
+from connect_proxy.errors import ConnectProxyError, DataDirectoryError, PassingError, UnknownProxyError
 from connect_proxy.managed.assignment import Assignment, with_new_token
 from connect_proxy.managed.difference import Difference, difference
 from connect_proxy.managed.ending import STOP_TIMEOUT_S, end_process
@@ -195,6 +195,13 @@ class Fleet:
     def _start(self, member: Member) -> Process:
         if member.assignment.mints_token:
             member.assignment = with_new_token(member.assignment)
+        try:
+            return self._started(member)
+        except (OSError, PassingError) as exc:
+            member.record = dataclasses.replace(member.record, last_error=str(exc))
+            raise PassingError(str(exc)) from exc
+
+    def _started(self, member: Member) -> Process:
         outputs = self._outputs(member.record.id)
         try:
             return start(
@@ -217,7 +224,8 @@ class Fleet:
         return logs.open("stdout"), logs.open("stderr")
 
     def _write_down(self, member: Member, pid: int) -> None:
-        """On disk before the program runs: no proxy that the next agent does not know."""
+        """On disk before the program runs: no proxy that the next agent does not know. Raises
+        DataDirectoryError."""
         member.record = dataclasses.replace(
             member.record,
             process=identity_of(pid),
@@ -225,8 +233,9 @@ class Fleet:
             started_at=time.time(),
             token_hash=token_hash(member.assignment.access.token),
             restarts=member.supervisor.restarts if member.supervisor else 0,
+            last_error="",
         )
-        self._save()
+        self._write()
         self._on_token()
 
     def _note(self, member: Member, state: State) -> None:
@@ -271,6 +280,14 @@ class Fleet:
     # ------------------------------------------------------------ the state
 
     def _save(self) -> None:
+        """What cannot be written now is written with the next change: a full disk must not end the
+        supervision of what runs."""
+        try:
+            self._write()
+        except DataDirectoryError as exc:
+            log.error("the state is not written down: %s", exc)
+
+    def _write(self) -> None:
         if self._directory is not None:
             self._directory.write(self._records())
 

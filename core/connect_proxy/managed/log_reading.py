@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from connect_proxy.errors import UnknownProxyError
+from connect_proxy.managed.data_directory import unusable
 from connect_proxy.managed.log_files import STREAMS, LogFiles
 from connect_proxy.managed.state_file import DataDirectory
 
@@ -20,8 +21,16 @@ LONGEST_LINE: Final = 1 << 20
 def log_paths(directory: DataDirectory, proxy_id: str = "") -> dict[str, Path]:
     """The log files of one proxy, or of all, by ``<proxy id>-stdout`` and ``-stderr``.
 
-    Raises UnknownProxyError for an id that neither the state file nor the folder knows.
+    Raises UnknownProxyError for an id that neither the state file nor the folder knows, and
+    DataDirectoryError.
     """
+    try:
+        return _log_paths(directory, proxy_id)
+    except OSError as exc:
+        raise unusable(directory.logs_path, exc) from exc
+
+
+def _log_paths(directory: DataDirectory, proxy_id: str) -> dict[str, Path]:
     folder = directory.logs_path
     if not proxy_id:
         return {path.name.removesuffix(SUFFIX): path for path in sorted(folder.glob(f"*{SUFFIX}"))}
@@ -93,6 +102,8 @@ class LogTail:
                     yield data
         except FileNotFoundError:
             return
+        except OSError as exc:
+            raise unusable(path, exc) from exc
 
 
 def _inode(path: Path) -> int:
@@ -137,3 +148,5 @@ def _offset_of_last(path: Path, count: int) -> int:
             return 0
     except FileNotFoundError:
         return 0
+    except OSError as exc:
+        raise unusable(path, exc) from exc

@@ -9,7 +9,7 @@ from typing import Any
 
 from connect_proxy.errors import UnknownProxyError
 from connect_proxy.managed.ending import end_process
-from connect_proxy.managed.state_file import DataDirectory, ProxyRecord
+from connect_proxy.managed.state_file import DataDirectory, ProxyRecord, Records
 from connect_proxy.supervisor.adopted import adopt
 from connect_proxy.supervisor.identity import lives
 
@@ -39,14 +39,19 @@ def _row(record: ProxyRecord, now: float) -> dict[str, Any]:
     }
 
 
+def known(records: Records, proxy_id: str) -> str:
+    """*proxy_id*, if there is such a proxy. Raises UnknownProxyError."""
+    if proxy_id not in records:
+        ids = ", ".join(sorted(records)) or "none"
+        message = f"no managed proxy has the id '{proxy_id}'; there are {ids}"
+        raise UnknownProxyError(message)
+    return proxy_id
+
+
 def stop(directory: DataDirectory, proxy_id: str) -> None:
     """End that proxy and remember that it is to stay so. The directory's lock must be held."""
     records = dict(directory.read())
-    if proxy_id not in records:
-        known = ", ".join(sorted(records)) or "none"
-        message = f"no managed proxy has the id {proxy_id!r}; there are {known}"
-        raise UnknownProxyError(message)
-    record = records[proxy_id]
+    record = records[known(records, proxy_id)]
     process = adopt(record.process) if record.process else None
     if process is not None:
         asyncio.run(end_process(process))

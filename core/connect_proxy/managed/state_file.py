@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from connect_proxy.errors import ConfigurationError, DataDirectoryLockedError
+from connect_proxy.managed.data_directory import unusable
 from connect_proxy.supervisor.identity import ProcessIdentity
 
 VERSION: Final = 1
@@ -81,10 +82,18 @@ class DataDirectory:
     def lock(self) -> None:
         """Make the folder and take its lock, until :meth:`unlock` or our end.
 
-        Raises DataDirectoryLockedError naming the pid of the agent that holds it.
+        Raises DataDirectoryLockedError naming the pid of the agent that holds it, DataDirectoryError.
         """
-        for folder in (self.logs_path, self.door_path("").parent):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self._lock.append(self._locked())
+        except OSError as exc:
+            raise unusable(Path(exc.filename or self.path), exc) from exc
+
+    def _locked(self) -> int:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # One by one: mkdir(parents=True) gives its mode to the last folder alone.
+        for folder in (self.path, self.state_path.parent, self.logs_path, self.door_path("").parent):
+            folder.mkdir(mode=0o700, exist_ok=True)
         descriptor = os.open(self.path / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -98,7 +107,7 @@ class DataDirectory:
             raise DataDirectoryLockedError(message) from exc
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        self._lock.append(descriptor)
+        return descriptor
 
     def unlock(self) -> None:
         """Give the lock back."""
@@ -106,11 +115,14 @@ class DataDirectory:
             os.close(self._lock.pop())
 
     def read(self) -> Records:
-        """What was written last, if anything. Raises ConfigurationError for what is no state file."""
+        """What was written last, if anything. Raises ConfigurationError for what is no state file, and
+        DataDirectoryError."""
         try:
             text = self.state_path.read_text()
         except FileNotFoundError:
             return NO_RECORDS
+        except OSError as exc:
+            raise unusable(self.state_path, exc) from exc
         try:
             return decode(json.loads(text))
         except (ValueError, KeyError, TypeError) as exc:
@@ -121,22 +133,25 @@ class DataDirectory:
             raise ConfigurationError(message) from exc
 
     def write(self, records: Records) -> None:
-        """Put *records* on disk; they are there when this returns."""
+        """Put *records* on disk; they are there when this returns. Raises DataDirectoryError."""
         self._replace(self.state_path, encode(records))
 
     def registered(self) -> frozenset[str]:
-        """Ids of what was registered in Consul. Raises ConfigurationError for what is no such file."""
+        """Ids of what was registered in Consul. Raises ConfigurationError for what is no such file, and
+        DataDirectoryError."""
         try:
             ids = json.loads(self.registered_path.read_text())["ids"]
         except FileNotFoundError:
             return frozenset()
+        except OSError as exc:
+            raise unusable(self.registered_path, exc) from exc
         except (ValueError, KeyError, TypeError) as exc:
             message = f"the file '{self.registered_path}' cannot be used: {exc}; remove it"
             raise ConfigurationError(message) from exc
         return frozenset(str(one) for one in ids)
 
     def write_registered(self, ids: frozenset[str]) -> None:
-        """Put the ids of what is registered on disk."""
+        """Put the ids of what is registered on disk. Raises DataDirectoryError."""
         self._replace(self.registered_path, {"version": VERSION, "ids": sorted(ids)})
 
     def services(self) -> list[Mapping[str, Any]]:
@@ -159,10 +174,19 @@ class DataDirectory:
         self._replace(self.services_path, {"version": VERSION, "services": list(bodies)})
 
     def _replace(self, path: Path, document: Mapping[str, Any]) -> None:
+        try:
+            self._replaced(path, json.dumps(document, indent=1, sort_keys=True) + "\n")
+        except OSError as exc:
+            raise unusable(path, exc) from exc
+
+    def _replaced(self, path: Path, text: str) -> None:
         temporary = path.with_name(f"{path.name}.new")
-        text = json.dumps(document, indent=1, sort_keys=True) + "\n"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w") as file:
+            if os.geteuid() == 0:
+                # An operator's command run by root must not take the file away from the agent's user.
+                folder_status = path.parent.stat()
+                os.fchown(descriptor, folder_status.st_uid, folder_status.st_gid)
             file.write(text)
             file.flush()
             os.fsync(descriptor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
@@ -13,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
 
-from connect_proxy.errors import ConnectProxyError, MissingProgramError
+from connect_proxy.errors import ConnectProxyError, MissingProgramError, PassingError
 from connect_proxy.plugin_api import InheritedDocument
 from connect_proxy.supervisor.documents import HandedOver, hand_over, take_back
 from connect_proxy.supervisor.identity import end_session
 
 TRAMPOLINE: Final = Path(__file__).with_name("trampoline.py")
+PASSING: Final = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC})
+"""Why a program is not started now, but may be later."""
 
 
 def find_program(name: str, environment: Mapping[str, str]) -> str:
@@ -135,7 +138,11 @@ def spawn(
     documents: Sequence[InheritedDocument],
     how: Spawning = FOREGROUND,
 ) -> ChildProcess:
-    """Start a child in a session of its own. Raises MissingProgramError, or what ``before_exec`` raises."""
+    """Start a child in a session of its own.
+
+    Raises MissingProgramError, PassingError for what the machine lacks at this moment, or what
+    ``before_exec`` raises.
+    """
     path = find_program(argv[0], env)
     handed = hand_over(argv, documents)
     gate = os.pipe2(os.O_CLOEXEC) if how.before_exec else None
@@ -145,7 +152,7 @@ def spawn(
         if gate:
             os.close(gate[1])
         message = f"cannot start {path!r}: {exc.strerror}"
-        raise ConnectProxyError(message) from exc
+        raise (PassingError if exc.errno in PASSING else ConnectProxyError)(message) from exc
     finally:
         for descriptor in (*handed.descriptors, *(gate or ())[:1]):
             os.close(descriptor)

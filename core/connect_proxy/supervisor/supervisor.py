@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from connect_proxy.errors import ConnectProxyError
+from connect_proxy.errors import ConnectProxyError, PassingError
 from connect_proxy.plugin_api import Supervision
 from connect_proxy.supervisor.machine import Action, ProcessMachine, RestartPolicy
 from connect_proxy.supervisor.states import ALIVE_STATES, ENDED_STATES, Event, State
@@ -144,6 +144,10 @@ class Supervisor:
     def _spawn(self) -> None:
         try:
             self._process = self._start()
+        except PassingError as exc:
+            log.error("%s: %s", self._name, exc)
+            self._feed(Event.CRASHED)
+            return
         except ConnectProxyError as exc:
             if not self._machine.was_ready:
                 raise

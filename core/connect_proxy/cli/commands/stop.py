@@ -21,7 +21,10 @@ def _without_agent(order: Order) -> list[str]:
     from connect_proxy.managed import offline
 
     directory = order.directory
-    ids = list(order.words) or sorted(directory.read())
+    records = directory.read()
+    ids = [offline.known(records, word) for word in order.words] or sorted(records)
+    if not ids:
+        return []  # nor is a directory made of a mistyped -data-dir
     directory.lock()
     try:
         for proxy_id in ids:

@@ -78,6 +78,14 @@ def test_only_what_needs_no_agent_works_without_one(
         stop.execute(["nope", *where])
 
 
+def test_a_mistyped_data_directory_is_not_made(tmp_path: Path) -> None:
+    where = ["-data-dir", str(tmp_path / "mistyped")]
+    assert stop.execute(["-all", *where]) == 0
+    with pytest.raises(UnknownProxyError, match="there are none"):
+        stop.execute(["web-proxy", *where])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_units_are_printed_with_this_program(capsys: pytest.CaptureFixture[str]) -> None:
     assert systemd.execute(["agent"]) == 0
     out = capsys.readouterr().out

@@ -147,6 +147,34 @@ def test_a_crashed_proxy_is_started_again_and_the_state_says_so(directory: DataD
     run(life())
 
 
+@pytest.mark.parametrize("when", ["at its first start", "when it crashes"])
+def test_a_proxy_is_started_once_the_data_directory_can_be_written_again(
+    directory: DataDirectory, when: str
+) -> None:
+    folder = directory.state_path.parent
+    away = folder.with_name("away")
+
+    async def life() -> None:
+        fleet = Fleet(directory)
+        if when == "at its first start":
+            folder.rename(away)
+        await fleet.apply([assignment("web")])
+        if when == "when it crashes":
+            await until(lambda: b"sleep" in program_of(pid_of(fleet, "web-proxy")))
+            folder.rename(away)
+            os.kill(pid_of(fleet, "web-proxy"), signal.SIGKILL)
+        await until(lambda: "No such file" in fleet.members["web-proxy"].record.last_error)
+        away.rename(folder)
+        await until(lambda: fleet.members["web-proxy"].state == "running")
+        assert fleet.members["web-proxy"].record.last_error == ""
+        process = directory.read()["web-proxy"].process
+        assert process is not None
+        assert process.pid == pid_of(fleet, "web-proxy")
+        await fleet.stop_all()
+
+    run(life())
+
+
 def test_an_exit_that_a_restart_cannot_help_is_final(directory: DataDirectory) -> None:
     async def life() -> None:
         fleet = Fleet(directory)

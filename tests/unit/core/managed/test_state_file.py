@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connect_proxy.errors import ConfigurationError, DataDirectoryLockedError
+from connect_proxy.errors import ConfigurationError, DataDirectoryError, DataDirectoryLockedError
 from connect_proxy.managed.state_file import DataDirectory, ProxyRecord, decode, encode
 from connect_proxy.supervisor.identity import ProcessIdentity
 
@@ -37,7 +37,8 @@ def test_what_was_written_is_read(directory: DataDirectory) -> None:
 def test_the_file_is_for_its_owner_alone_and_no_other_is_left(directory: DataDirectory) -> None:
     directory.write({"web-proxy": RECORD})
     assert stat.S_IMODE(directory.state_path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(directory.logs_path.stat().st_mode) == 0o700
+    folders = [directory.path, *(path for path in directory.path.rglob("*") if path.is_dir())]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o700}
     assert [path.name for path in directory.state_path.parent.iterdir() if path.is_file()] == ["state.json"]
 
 
@@ -46,6 +47,33 @@ def test_a_file_that_cannot_be_used_is_refused_with_what_to_do(directory: DataDi
     directory.state_path.write_text(text)
     with pytest.raises(ConfigurationError, match=r"state\.json.*may still run.*remove the file"):
         directory.read()
+
+
+@pytest.mark.parametrize("broken", ["state.json", "registered.json"])
+def test_a_file_that_cannot_be_read_or_written_is_named(directory: DataDirectory, broken: str) -> None:
+    path = directory.state_path.with_name(broken)
+    path.mkdir()
+    read, write = {
+        "state.json": (directory.read, lambda: directory.write({})),
+        "registered.json": (directory.registered, lambda: directory.write_registered(frozenset())),
+    }[broken]
+    for attempt in (read, write):
+        with pytest.raises(DataDirectoryError, match=rf"/{broken}' in the data directory: Is a directory"):
+            attempt()
+
+
+def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataDirectoryError, match="/file' in the data directory: File exists"):
+        DataDirectory(path=tmp_path / "file/data").lock()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes in somebody else's folder")
+def test_root_leaves_the_files_to_whom_the_folder_belongs(directory: DataDirectory) -> None:
+    os.chown(directory.state_path.parent, 12345, 12346)
+    directory.write({"web-proxy": RECORD})
+    status = directory.state_path.stat()
+    assert (status.st_uid, status.st_gid) == (12345, 12346)
 
 
 def test_a_second_agent_is_refused_naming_the_pid_of_the_first(directory: DataDirectory) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from connect_proxy.errors import MissingProgramError
+from connect_proxy.errors import MissingProgramError, PassingError
 from connect_proxy.plugin_api import InheritedDocument
 from connect_proxy.supervisor.process import Spawning, find_program, spawn
 from support.processes import wait_until
@@ -62,17 +63,19 @@ def test_a_child_has_just_its_own_environment_argv_and_documents(
     record = tmp_path / "record"
     code = (
         "import json, os, sys; open(sys.argv[1], 'w').write(json.dumps([open(sys.argv[2]).read(),"
-        " sys.argv[3:], sorted(os.environ)]))"
+        " sys.argv[3:], sorted(name.split('=')[0] for name in"
+        " open('/proc/self/environ').read().rstrip(chr(0)).split(chr(0)))]))"
     )
     argv = [sys.executable, "-I", "-c", code, str(record), "{doc}", "-l", "debug", "a b"]
     document = InheritedDocument(placeholder="{doc}", content=b"hello")
-    variables = {"PATH": os.environ["PATH"], "LC_ALL": "C", "ONLY": "this"}
+    # No locale, so that the Python in between is tempted to add one.
+    variables = {"PATH": os.environ["PATH"], "ONLY": "this"}
 
     async def run() -> int:
         return await spawn(argv, variables, [document], Spawning(dies_with_us=dies_with_us)).wait()
 
     assert asyncio.run(run()) == 0
-    assert json.loads(record.read_text()) == ["hello", ["-l", "debug", "a b"], ["LC_ALL", "ONLY", "PATH"]]
+    assert json.loads(record.read_text()) == ["hello", ["-l", "debug", "a b"], ["ONLY", "PATH"]]
 
 
 def test_a_child_is_in_a_session_of_its_own_and_its_group_can_be_killed() -> None:
@@ -140,6 +143,18 @@ def test_a_program_does_not_run_when_its_pid_could_not_be_written_down(tmp_path:
     with pytest.raises(OSError, match="No space left"):
         spawn(["touch", str(ran)], ENV, (), Spawning(before_exec=full))
     assert not ran.exists()
+
+
+def test_too_few_descriptors_are_a_matter_of_the_moment() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, hard))
+        with pytest.raises(PassingError, match=r"cannot start .*sleep': Too many open files"):
+            spawn(["sleep", "60"], ENV, (), Spawning())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_what_a_program_left_in_its_session_is_ended_with_it() -> None:
