@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +17,9 @@ from typing import Any, Self
 
 from support.agents import AgentUnderTest, client_environment
 from support.embedded_agent import connect_proxy_program
+from support.ordinary_user import give
 from support.ports import PortBlock, free_block, free_port
-from support.processes import Program, run, wait_until
+from support.processes import Program, ProgramFailedError, run, wait_until
 
 ROOT_ALLOWED = "connect { proxy { allow_managed_root = true } }"
 
@@ -32,6 +34,9 @@ class ManagedHost:
     """For the Consul behind; in a file that only its owner reads."""
     path: Sequence[Path] = ()
     """Folders before the others in PATH."""
+    user: str = ""
+    """Who runs all of it, if not we ourselves; *folder* has to be that user's."""
+    program: Path = field(default_factory=connect_proxy_program)
     ports: PortBlock = field(default_factory=free_block)
     api_port: int = field(default_factory=free_port)
     agent: Program | None = field(default=None, init=False)
@@ -39,10 +44,14 @@ class ManagedHost:
     def __enter__(self) -> Self:
         self.definitions.mkdir(parents=True)
         self.definitions.chmod(0o755)
-        self.write("agent.hcl", f"{ROOT_ALLOWED}\n{self.port_ranges()}")
+        allowed = "" if self.user else ROOT_ALLOWED
+        self.write("agent.hcl", f"{allowed}\n{self.port_ranges()}")
         if self.token:
             self.token_file.touch(mode=0o600)
             self.token_file.write_text(self.token)
+        if self.user:
+            for path in (self.definitions, *([self.token_file] if self.token else [])):
+                give(path, self.user)
         return self
 
     def __exit__(
@@ -74,14 +83,19 @@ class ManagedHost:
     @property
     def environment(self) -> dict[str, str]:
         path = ":".join([*map(str, self.path), os.environ["PATH"]])
-        return client_environment(PATH=path)
+        own = {"HOME": str(self.folder), "XDG_RUNTIME_DIR": str(self.folder)} if self.user else {}
+        return client_environment(PATH=path, **own)
 
     def port_ranges(self) -> str:
         return port_ranges(self.ports)
 
     def write(self, name: str, text: str) -> None:
         """A file of definitions."""
-        (self.definitions / name).write_text(text)
+        path = self.definitions / name
+        path.write_text(text)
+        path.chmod(0o644)
+        if self.user:
+            give(path, self.user)
 
     def service(self, name: str, port: int, connect: Mapping[str, Any], **more: Any) -> None:
         """A file with one service, as JSON, its own check passing."""
@@ -102,13 +116,19 @@ class ManagedHost:
             self.consul.address,
         ]
         api = ["-api-addr", f"127.0.0.1:{self.api_port}", "-format", "json"]
-        return [connect_proxy_program(), "agent", *where, *api, *token, *words]
+        return [self.program, "agent", *where, *api, *token, *words]
 
     def start(self, *words: str, env: Mapping[str, str] | None = None) -> Program:
         """Start the agent; returns once it is up."""
         environment = {**self.environment, **(env or {})}
-        self.agent = Program(self.argv(*words), folder=self.folder, env=environment, name="agent")
-        self.agent.wait_for(lambda: self.agent and self.agent.stdout.endswith("\n"), "the agent's line")
+        self.agent = Program(
+            self.argv(*words), folder=self.folder, env=environment, name="agent", user=self.user
+        )
+        try:
+            self.agent.wait_for(lambda: self.agent and self.agent.stdout.endswith("\n"), "the agent's line")
+        except ProgramFailedError as exc:
+            exc.add_note(self.agent.picture())
+            raise
         return self.agent
 
     def kill_agent(self) -> None:
@@ -119,9 +139,14 @@ class ManagedHost:
 
     def command(self, *words: str) -> str:
         """An operator's command that succeeds; its standard output."""
-        done = run([connect_proxy_program(), *words, "-data-dir", self.data], env=self.environment)
+        done = self.run(*words)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """An operator's command, however it ends."""
+        argv: list[str | Path] = [self.program, *words, "-data-dir", self.data]
+        return run(argv, env=self.environment, user=self.user)
 
     def status(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = json.loads(self.command("status", "-format", "json"))

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 
@@ -41,7 +42,8 @@ def wait_until(condition: Callable[[], T], what: str, *, deadline_s: float = DEA
 class Program:
     """One started program, in a session of its own, its output in files.
 
-    ``env`` is its whole environment. Use as a context manager: the end of the block ends it.
+    ``env`` is its whole environment. ``user``: who runs it, if not we ourselves; for that we have to be
+    root. Use as a context manager: the end of the block ends it.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Program:
         name: str = "",
         pass_fds: Sequence[int] = (),
         cwd: Path | None = None,
+        user: str = "",
     ) -> None:
         self.argv = [str(word) for word in argv]
         self.name = name or Path(self.argv[0]).name
@@ -70,6 +73,7 @@ class Program:
                 cwd=cwd,
                 pass_fds=pass_fds,
                 start_new_session=True,
+                **_acting_as(user),
             )
 
     def __enter__(self) -> Self:
@@ -152,7 +156,11 @@ class Program:
 
 
 def run(
-    argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, deadline_s: float = DEADLINE_S
+    argv: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    deadline_s: float = DEADLINE_S,
+    user: str = "",
 ) -> subprocess.CompletedProcess[str]:
     """Run a program that ends by itself; its output is on the result. Never raises for its exit code."""
     return subprocess.run(
@@ -163,4 +171,10 @@ def run(
         env=None if env is None else dict(env),
         timeout=deadline_s,
         check=False,
+        **_acting_as(user),
     )
+
+
+def _acting_as(user: str) -> dict[str, Any]:
+    """Of ``subprocess``: run it as that user, in that user's group alone."""
+    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
