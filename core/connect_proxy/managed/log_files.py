@@ -9,11 +9,14 @@ between the two is lost.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
+import fcntl
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -69,9 +72,29 @@ def is_due(path: Path, policy: RotationPolicy, *, now: float | None = None) -> b
     return (time.time() if now is None else now) - since >= policy.max_age_s
 
 
+@contextlib.contextmanager
+def folder_lock(folder: Path, kind: int) -> Iterator[None]:
+    """Exclusive (``fcntl.LOCK_EX``) while a log of *folder* is rotated, shared (``LOCK_SH``) while one is
+    read on: who follows a log finds it before a rotation or after it. A file system that cannot lock a
+    folder (NFS) goes without.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, kind)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def rotate_in_place(path: Path, policy: RotationPolicy) -> bool:
     """The writer keeps its descriptor and notices nothing. True: no line can have been lost."""
-    _make_room(path, policy)
+    with folder_lock(path.parent, fcntl.LOCK_EX):
+        _make_room(path, policy)
+        return _rotated_in_place(path)
+
+
+def _rotated_in_place(path: Path) -> bool:
     copy = path.with_name(f"{path.name}.1")
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:

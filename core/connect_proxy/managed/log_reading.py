@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Final
 
 from connect_proxy.errors import UnknownProxyError
 from connect_proxy.managed.data_directory import unusable
-from connect_proxy.managed.log_files import STREAMS, LogFiles
+from connect_proxy.managed.log_files import STREAMS, LogFiles, folder_lock
 from connect_proxy.managed.state_file import DataDirectory
 
 SUFFIX: Final = ".log"
@@ -45,25 +46,34 @@ def _log_paths(directory: DataDirectory, proxy_id: str) -> dict[str, Path]:
 
 
 class LogTail:
-    """One file, read on where the last reading ended."""
+    """One file, read on where the last reading ended.
+
+    A log is one stream in pieces: the rotated files from the oldest, then the file itself. Whether the
+    newest piece was renamed away or copied and taken out of the file in place makes no difference: each
+    new rotated file holds the next bytes of the stream, from where the file itself began.
+    """
 
     def __init__(self, path: Path, *, last: int | None) -> None:
         """Begin with the *last* lines; None: with the first that is there."""
         self._path = path
-        self._inode = 0
-        self._offset = 0
         self._partial = b""
-        if last is not None:
-            self._offset = _offset_of_last(path, last)
+        self._offset = 0
+        """Read up to here, counted from the beginning of the oldest piece that is not read yet."""
+        self._late: tuple[int, int] | None = None
+        """Inode and offset of the renamed file that its writer may not have left yet."""
+        with folder_lock(path.parent, fcntl.LOCK_SH):
             self._inode = _inode(path)
+            self._newest = _inode(_rotated(path, 1))
+            """Of the rotated files that are read already."""
+            if last is not None:
+                self._offset = _offset_of_last(path, last)
 
     def lines(self, *, ended: bool = False) -> Iterator[str]:
         """What was added since, line by line. *ended*: a last line without its end is given too.
 
-        A file that was renamed away is read to its end first, if it is the newest rotated one; one
-        that was cut off or collapsed is read from where the rest of it begins.
+        A file that was cut off by others is read from its new beginning. Raises DataDirectoryError.
         """
-        for data in self._chunks():
+        while data := self._piece():
             *whole, self._partial = (self._partial + data).split(b"\n")
             for line in whole:
                 yield line.decode(errors="replace")
@@ -74,36 +84,73 @@ class LogTail:
             yield self._partial.decode(errors="replace")
             self._partial = b""
 
-    def _chunks(self) -> Iterator[bytes]:
-        rotated = self._path.with_name(f"{self._path.name}.1")
-        inode = _inode(self._path)
-        if self._inode and inode != self._inode:
-            if _inode(rotated) == self._inode:
-                yield from self._read(rotated)
-            self._offset = 0
-        elif inode and self._path.stat().st_size < self._offset:
-            # The head went to .1 in place: what was not read yet of it stands there, at the same offset.
-            taken = _size(rotated)
-            if taken > self._offset:
-                yield from self._read(rotated)
-            self._offset = max(self._offset - taken, 0)
-            if self._path.stat().st_size < self._offset:
-                self._offset = 0
-        self._inode = inode
-        if inode:
-            yield from self._read(self._path)
-
-    def _read(self, path: Path) -> Iterator[bytes]:
+    def _piece(self) -> bytes:
+        """The next bytes; none if all is read."""
         try:
-            with path.open("rb") as file:
-                file.seek(self._offset)
-                while data := file.read(CHUNK):
-                    self._offset += len(data)
-                    yield data
-        except FileNotFoundError:
-            return
+            with folder_lock(self._path.parent, fcntl.LOCK_SH):
+                return self._next()
         except OSError as exc:
-            raise unusable(path, exc) from exc
+            raise unusable(self._path, exc) from exc
+
+    def _next(self) -> bytes:
+        for path in reversed(_newer(self._path, self._newest)):
+            if data := self._read_on(path):
+                return data
+            self._put_aside(path)
+        inode = _inode(self._path)
+        if (self._inode and inode != self._inode) or _size(self._path) < self._offset:
+            self._offset = 0
+        self._inode = inode
+        return self._read_on(self._path)
+
+    def _read_on(self, path: Path) -> bytes:
+        data = _read(path, self._offset)
+        # After that: what stands in this file was written after all that stands in the ones before.
+        if late := self._rest_of_renamed():
+            return late
+        self._offset += len(data)
+        return data
+
+    def _rest_of_renamed(self) -> bytes:
+        if self._late is None:
+            return b""
+        inode, offset = self._late
+        for path in _newer(self._path, 0):
+            if _inode(path) == inode:
+                data = _read(path, offset)
+                self._late = inode, offset + len(data)
+                return data
+        return b""
+
+    def _put_aside(self, path: Path) -> None:
+        """That rotated file is read: the stream goes on in the next one."""
+        self._newest = _inode(path)
+        if self._inode in {0, self._newest}:
+            self._late = self._newest, self._offset
+            self._inode = self._offset = 0
+        else:
+            self._offset = max(self._offset - _size(path), 0)
+
+
+def _rotated(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.{number}")
+
+
+def _newer(path: Path, than: int) -> list[Path]:
+    """The rotated files from the newest on, up to the one with the inode *than*."""
+    found: list[Path] = []
+    while _inode(one := _rotated(path, len(found) + 1)) not in {0, than}:
+        found.append(one)
+    return found
+
+
+def _read(path: Path, offset: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(CHUNK)
+    except FileNotFoundError:
+        return b""
 
 
 def _inode(path: Path) -> int:
@@ -148,5 +195,3 @@ def _offset_of_last(path: Path, count: int) -> int:
             return 0
     except FileNotFoundError:
         return 0
-    except OSError as exc:
-        raise unusable(path, exc) from exc

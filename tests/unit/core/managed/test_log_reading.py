@@ -1,5 +1,9 @@
 """Logs are read on through rotation and truncation."""
 
+import fcntl
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -7,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connect_proxy.errors import UnknownProxyError
+from connect_proxy.managed.log_files import RotationPolicy, folder_lock, rotate_in_place
 from connect_proxy.managed.log_reading import CHUNK, LogTail, log_paths
 from connect_proxy.managed.state_file import DataDirectory, ProxyRecord
 
@@ -127,3 +132,51 @@ def test_without_an_id_all_are_read_and_with_one_its_two(directory: DataDirector
 def test_an_unknown_id_is_named_with_the_known_ones(directory: DataDirectory) -> None:
     with pytest.raises(UnknownProxyError, match="'nope'; there are web-proxy"):
         log_paths(directory, "nope")
+
+
+def rename_away(path: Path, rotated: int) -> None:
+    """A rotation by renaming, as whole for a follower as one in place is."""
+    with folder_lock(path.parent, fcntl.LOCK_EX):
+        for number in range(rotated, 0, -1):
+            path.with_name(f"{path.name}.{number}").rename(path.with_name(f"{path.name}.{number + 1}"))
+        path.rename(path.with_name(f"{path.name}.1"))
+
+
+@pytest.mark.parametrize("rename", [True, False], ids=["renamed", "in place"])
+def test_a_follower_misses_and_repeats_nothing_however_often_the_log_is_rotated(
+    tmp_path: Path, rename: bool
+) -> None:
+    path, policy = tmp_path / "web.log", RotationPolicy(kept=1000)
+    code = """
+import os, sys
+for number in range(20000):
+    descriptor = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for part in range(2):
+        os.write(descriptor, b"line %d\\n" % (2 * number + part))
+    os.close(descriptor)
+"""
+    read: list[str] = []
+    tail = LogTail(path, last=None)
+    lossless, rotations, over = True, 0, threading.Event()
+
+    def rotate() -> None:
+        nonlocal lossless, rotations
+        while not over.is_set():
+            if path.exists() and path.stat().st_size > 16384:
+                if rename:
+                    rename_away(path, rotations)
+                else:
+                    lossless = rotate_in_place(path, policy) and lossless
+                rotations += 1
+
+    rotator = threading.Thread(target=rotate)
+    rotator.start()
+    with subprocess.Popen([sys.executable, "-c", code, str(path)]) as writer:
+        while writer.poll() is None:
+            read += tail.lines()
+    over.set()
+    rotator.join()
+    read += tail.lines(ended=True)
+    assert rotations
+    if lossless:
+        assert read == [f"line {number}" for number in range(40000)]
