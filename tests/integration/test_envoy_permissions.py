@@ -9,7 +9,7 @@ import pytest
 
 from support.applications import ask, echo_server, http_get, http_server
 from support.embedded_agent import EmbeddedAgent
-from support.envoy_sidecars import STATE_OF_THE_WORLD, envoy_sidecar, wait_ready
+from support.envoy_sidecars import STATE_OF_THE_WORLD, envoy_sidecar, statistic, wait_ready
 from support.ports import free_port
 from support.processes import wait_until
 from support.real_parts import envoys_under_test
@@ -17,6 +17,7 @@ from support.sidecars import register_pair
 
 pytestmark = pytest.mark.integration
 
+DRAINING: Final = "listener_manager.total_filter_chains_draining"
 CHECK: Final = {"TTL": "1h", "Status": "passing"}
 PERMISSIONS: Final = [
     {"Action": "deny", "HTTP": {"PathPrefix": "/v1/admin"}},
@@ -91,6 +92,9 @@ def test_each_request_is_decided_by_the_first_permission_that_matches(
             _permit(embedded_agent, PERMISSIONS)
             # Each of Envoy's workers may have a connection from before that decides once more.
             wait_until(lambda: [given(), given()] == [REQUESTS] * 2, "the permissions in force everywhere")
+            wait_until(
+                lambda: statistic(tmp_path, "web", DRAINING) >= 1, "the drain of what runs since before"
+            )
             embedded_agent.api.clear_intentions()
             wait_until(lambda: http_get(upstream) == (200, b"hello"), "everything is allowed again")
             embedded_agent.api.set_intention("api", "web", "deny")

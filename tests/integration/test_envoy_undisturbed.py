@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from support.applications import ask, echo_server
+from support.applications import ask, echo_server, ended
 from support.envoy_sidecars import admin_of, envoy_sidecar, wait_ready
 from support.ports import free_port
 from support.processes import wait_until
@@ -68,6 +69,28 @@ def test_a_token_is_replaced_and_envoy_never_notices(tmp_path: Path) -> None:
             wait_until(lambda: ask(upstream, b"hello") == b"", "the refusal", deadline_s=60)
             consul.api.set_intention("api", "web", "allow")
             wait_until(lambda: ask(upstream, b"hello") == b"hello", "the recovery", deadline_s=60)
+
+
+@pytest.mark.parametrize("version", envoys_under_test())
+def test_an_open_connection_of_a_denied_caller_ends_with_envoys_drain_time(
+    real_consul: RealConsul, tmp_path: Path, version: str
+) -> None:
+    """Rules are for new connections; changed ones replace the chain, and Envoy drains the old one."""
+    upstream, words = free_port(), ("-xds", "local", "--", "--drain-time-s", "2")
+    with echo_server() as web:
+        register_pair(real_consul, web_port=web.port, upstream_port=upstream)
+        with (
+            envoy_sidecar(real_consul, "web", tmp_path, *words, version=version) as web_sidecar,
+            envoy_sidecar(real_consul, "api", tmp_path, *words, version=version) as api_sidecar,
+        ):
+            wait_ready(web_sidecar, tmp_path, "web")
+            wait_ready(api_sidecar, tmp_path, "api")
+            wait_until(lambda: ask(upstream, b"hello") == b"hello", "the first call")
+            with socket.create_connection(("127.0.0.1", upstream), timeout=60) as held:
+                held.sendall(b"one")
+                assert held.recv(3) == b"one"
+                real_consul.api.set_intention("api", "web", "deny")
+                assert ended(held)
 
 
 def _register_without_checks(consul: RealConsul, *, web_port: int, upstream_port: int) -> None:
