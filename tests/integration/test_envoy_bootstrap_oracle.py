@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from support.agents import client_environment
-from support.embedded_agent import connect_proxy_program
+from support.agents import AgentUnderTest, client_environment
+from support.embedded_agent import EmbeddedAgent, connect_proxy_program
 from support.envoy_programs import recorded, recording_envoy
 from support.golden import CA_FILE
 from support.ports import free_port
@@ -61,7 +61,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
-def _register(consul: RealConsul, config: dict[str, Any]) -> None:
+def _register(consul: AgentUnderTest, config: dict[str, Any]) -> None:
     sidecar = {"Proxy": {"Config": config}}
     consul.api.register({"Name": "web", "Port": 8080, "Connect": {"SidecarService": sidecar}})
 
@@ -100,6 +100,26 @@ def test_the_proxys_id_may_be_given_instead(real_consul: RealConsul) -> None:
     theirs = run([consul_binary(), "connect", "envoy", "-bootstrap"], env=environment)
     ours = run([connect_proxy_program(), "envoy", "-bootstrap"], env=environment)
     assert json.loads(ours.stdout) == json.loads(theirs.stdout)
+
+
+def test_consuls_own_command_starts_from_the_embedded_agent_as_from_a_real_one(
+    embedded_agent: EmbeddedAgent, real_consul: RealConsul
+) -> None:
+    shown = []
+    for agent in (embedded_agent, real_consul):
+        _register(agent, {"envoy_prometheus_bind_addr": "127.0.0.1:9102"})
+        environment = client_environment(CONSUL_HTTP_ADDR=agent.address)
+        asked = ["-sidecar-for", "web", "-bootstrap"]
+        theirs = run([consul_binary(), "connect", "envoy", *asked], env=environment)
+        assert theirs.returncode == 0, theirs.stderr
+        # The Envoy that this Consul takes for granted; ours takes the newest that the agent lists.
+        old = ["-envoy-api", "v2", "-envoy-version", "1.14.5"]
+        ours = run([connect_proxy_program(), "envoy", *asked, *old], env=environment)
+        assert json.loads(ours.stdout) == json.loads(theirs.stdout)
+        port = agent.grpc_address.rpartition(":")[2]
+        assert f'"port_value": {port}' in theirs.stdout
+        shown.append(theirs.stdout.replace(f'"port_value": {port}', '"port_value": 8502'))
+    assert shown[0] == shown[1]
 
 
 GATEWAYS: dict[str, Sequence[str]] = {
