@@ -16,6 +16,7 @@ from connect_proxy_builtin.tls_engine import Generation, openssl_generation
 from support.builtin_sidecar import leaf_of, roots_of
 from support.mesh_ca import MeshCa
 
+NOTHING_YET = memoryview(b"")
 SCRATCH: Final = memoryview(bytearray(SLICE))
 
 
@@ -45,7 +46,7 @@ def server_hears(data: bytes) -> None:
     """*data* is what a caller says instead of a ClientHello."""
     for engine in _engines():
         with _pair() as (near, _):
-            _shake(engine.accepted(near, resuming=False), data)
+            _shake(engine.accepted(near, hello=NOTHING_YET), data)
 
 
 def caller_hears(data: bytes) -> None:
@@ -71,7 +72,7 @@ def stream_hears(data: bytes) -> None:
     """*data* comes after a handshake, where records are expected."""
     for engine in _engines():
         with _pair() as (near, far):
-            caller, server = engine.dialled(near, resume=None), engine.accepted(far, resuming=False)
+            caller, server = engine.dialled(near, resume=None), engine.accepted(far, hello=NOTHING_YET)
             _connect(caller, server)
             incoming, opened = memoryview(bytearray(CHUNK)), memoryview(bytearray(CHUNK + 2 * RECORD))
             incoming[: len(data)] = data
@@ -97,7 +98,7 @@ def server_flight() -> bytes:
     """What a server answers to a ClientHello, in TLS 1.3."""
     engine = _engines()[-1]
     with _pair() as (near, far):
-        caller, server = engine.dialled(near, resume=None), engine.accepted(far, resuming=False)
+        caller, server = engine.dialled(near, resume=None), engine.accepted(far, hello=NOTHING_YET)
         caller.handshake()
         _until(server, server.handshake)
         return near.recv(SLICE)

@@ -38,6 +38,10 @@ def dial(
 def _connect(sock: socket.socket, target: object) -> tuple[socket.socket, bool]:
     sock.setblocking(False)
     error = sock.connect_ex(target)  # type: ignore[arg-type]
+    if error in IN_PROGRESS:
+        # On the same host it is done by now, only not said: to ask is cheaper than to wait for an event.
+        error = sock.connect_ex(target)  # type: ignore[arg-type]
+        error = 0 if error == errno.EISCONN else error
     if error and error not in IN_PROGRESS:
         sock.close()
         raise OSError(error, _text(error))

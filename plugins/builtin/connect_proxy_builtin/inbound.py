@@ -9,7 +9,6 @@ from typing import Final
 
 from connect_proxy.errors import PeerRefusedError
 from connect_proxy_builtin import proxy_protocol
-from connect_proxy_builtin.client_hello import offers_session
 from connect_proxy_builtin.connection_states import INBOUND, Event, State, after
 from connect_proxy_builtin.dialling import dial
 from connect_proxy_builtin.messages import AuthorizeSource, Closed, Decide, Say
@@ -87,18 +86,17 @@ class Inbound:
                 if count < 0:
                     return
                 self._state = after(INBOUND, self._state, Event.FIRST_BYTE)
-                resuming = offers_session(wire[:count])
-                self._channel = self._tls.accepted(self._sock, resuming=resuming)
+                self._channel = self._tls.accepted(self._sock, hello=wire[:count])
             channel = self._channel
             if count > 0:
                 channel.incoming.write(wire[:count])
             elif not channel.unsent:
                 return
-            done = channel.handshake(tickets_wait=True)
+            done = channel.handshake(rest_waits=True)
         except OSError as exc:
             self._handshake_failed(exc)
             return
-        self._world.reactor.poller.modify(self._sock.fileno(), IN | OUT if channel.unsent else IN)
+        self._world.reactor.want(self._sock.fileno(), IN | OUT if channel.unsent else IN)
         if done:
             self._identify(channel)
 
@@ -162,10 +160,11 @@ class Inbound:
         except OSError as exc:
             self._refuse("application_unreachable", f"{self._policy.application}: {cause(exc)}")
             return
-        reactor.rewatch(self._sock.fileno(), 0, self._on_left)
-        reactor.watch(self._app.fileno(), 0 if connected else OUT, self._on_dialled)
+        reactor.watch(self._app.fileno(), IN if connected else OUT, self._on_dialled)
         if connected:
             self._connected(self._app)
+        else:
+            reactor.rewatch(self._sock.fileno(), 0, self._on_left)
 
     def _on_dialled(self, _mask: int) -> None:
         assert self._app is not None

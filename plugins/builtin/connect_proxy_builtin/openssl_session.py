@@ -14,6 +14,8 @@ from connect_proxy_builtin.openssl_library import Library
 
 ERROR_WANT_READ: Final = 2
 ERROR_ZERO_RETURN: Final = 6
+VERSIONS: Final = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
+"""No other is spoken: see ``tls_versions``."""
 BOTH_SHUT: Final = 3
 """SSL_SENT_SHUTDOWN and SSL_RECEIVED_SHUTDOWN."""
 
@@ -89,8 +91,7 @@ class OpenSslSession:
 
     def version(self) -> str:
         """``TLSv1.3``."""
-        name: bytes = self.library.ffi.string(self._lib.SSL_get_version(self.pointer))
-        return name.decode()
+        return VERSIONS.get(self._lib.SSL_version(self.pointer), "unknown")
 
     def getpeercert(self, binary_form: bool) -> bytes | None:
         """The peer's certificate as DER."""

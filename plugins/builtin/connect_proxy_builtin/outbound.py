@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 from collections.abc import Iterator
@@ -109,7 +110,7 @@ class Outbound:
         except OSError as exc:
             self._failed("connect_failed", cause(exc))
             return
-        reactor.watch(self._peer_sock.fileno(), OUT, self._on_dialled)
+        reactor.watch(self._peer_sock.fileno(), IN if connected else OUT, self._on_dialled)
         if connected:
             self._on_dialled(OUT)
 
@@ -145,12 +146,12 @@ class Outbound:
 
     def _shake(self, channel: TlsChannel) -> None:
         try:
-            done = channel.handshake()
+            done = channel.handshake(rest_waits=True)
         except OSError as exc:
             self._failed("handshake_failed", cause(exc))
             return
         wanted = IN | OUT if channel.unsent else IN
-        self._world.reactor.poller.modify(channel.sock.fileno(), wanted)
+        self._world.reactor.want(channel.sock.fileno(), wanted)
         if done:
             self._identify(channel)
 
@@ -166,10 +167,10 @@ class Outbound:
         try:
             peer = self._tls.identities.check(channel.session.getpeercert(binary_form=True))
         except PeerRefusedError as exc:
-            self._failed("wrong_identity", str(exc))
+            self._refuse(channel, str(exc))
             return
         if peer.normal_uri != expected:
-            self._failed("wrong_identity", f"it proved to be {peer.uri!r}, expected {expected!r}")
+            self._refuse(channel, f"it proved to be {peer.uri!r}, expected {expected!r}")
             return
         if self._timer is not None:
             self._timer.cancel()
@@ -183,7 +184,13 @@ class Outbound:
             self._relayed,
             idle_timeout_s=self._upstream.policy.limits.idle_timeout_s,
         )
-        self._relay.start()
+        self._relay.start(speaking=True)
+
+    def _refuse(self, channel: TlsChannel, why: str) -> None:
+        """It is not who was asked for. The handshake is ended all the same: it did not fail."""
+        with contextlib.suppress(OSError):
+            channel.flush()
+        self._failed("wrong_identity", why)
 
     # ------------------------------------------------------------ ends
 

@@ -33,22 +33,35 @@ class Reactor:
         self.clear = memoryview(bytearray(CHUNK + 2 * RECORD))
         """What was decrypted: a whole chunk, and the rest of a record that began before it."""
         self._handlers: dict[int, Handler] = {}
+        self._masks: dict[int, int] = {}
         self._timers = Timers()
         self._graveyard: list[socket.socket] = []
 
     def watch(self, fd: int, mask: int, handler: Handler) -> None:
         """Call *handler* with the events of *fd*."""
         self._handlers[fd] = handler
+        self._masks[fd] = mask
         self.poller.register(fd, mask)
 
     def rewatch(self, fd: int, mask: int, handler: Handler) -> None:
         """Other events and another handler for a watched *fd*."""
         self._handlers[fd] = handler
-        self.poller.modify(fd, mask)
+        self.want(fd, mask)
+
+    def want(self, fd: int, mask: int) -> None:
+        """Other events of a watched *fd*. The same ones again cost nothing."""
+        if self._masks[fd] != mask:
+            self._masks[fd] = mask
+            self.poller.modify(fd, mask)
+
+    def hand_to(self, fd: int, handler: Handler) -> None:
+        """Another handler for a watched *fd*."""
+        self._handlers[fd] = handler
 
     def unwatch(self, fd: int) -> None:
         """No more events of *fd*."""
         if self._handlers.pop(fd, None) is not None:
+            del self._masks[fd]
             self.poller.unregister(fd)
 
     def dispose(self, sock: socket.socket) -> None:
@@ -96,4 +109,5 @@ class Reactor:
         """Give everything back that is still held."""
         self._bury()
         self._handlers.clear()
+        self._masks.clear()
         self.poller.close()

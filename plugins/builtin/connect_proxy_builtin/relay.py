@@ -23,6 +23,8 @@ from connect_proxy_builtin.socket_errors import cause, reset_at_close
 from connect_proxy_builtin.tls_channel import SLICE, TlsChannel
 
 UNWATCHED: Final = -1
+UNSET: Final = -2
+"""Whatever the handshake waited for last."""
 
 
 class Relay:
@@ -77,7 +79,7 @@ class Relay:
         self._plain_rest = memoryview(b"")
         self._tls_rest = memoryview(channel.unsent)
         self._plain_fd, self._tls_fd = plain.fileno(), channel.sock.fileno()
-        self._plain_mask = self._tls_mask = 0
+        self._plain_mask = self._tls_mask = UNSET
         self._idle: IdleWatch | None = None
         if idle_timeout_s:
             self._idle = IdleWatch(
@@ -93,11 +95,14 @@ class Relay:
         self._records = channel.records(self._wire, self._clear)
         self._open, self._seal = self._records.open, self._records.seal
 
-    def start(self) -> None:
-        """Begin with what the handshake left in the buffers."""
-        reactor = self._reactor
-        reactor.rewatch(self._plain_fd, 0, self.on_plain)
-        reactor.rewatch(self._tls_fd, 0, self.on_tls)
+    def start(self, *, speaking: bool = False) -> None:
+        """Begin with what the handshake left in the buffers.
+
+        *speaking*: what the handshake has still to send goes now, with the application's first bytes if
+        they are there already. Else it goes with the first that come.
+        """
+        self._reactor.hand_to(self._plain_fd, self.on_plain)
+        self._reactor.hand_to(self._tls_fd, self.on_tls)
         try:
             if self._channel.incoming.pending:
                 self._deliver(self._open(0))
@@ -105,6 +110,17 @@ class Relay:
         except OSError as exc:
             self.abort(cause(exc))
         self._settle()
+        if speaking:
+            self._speak()
+
+    def _speak(self) -> None:
+        if self._plain_mask == IN:
+            self.on_plain(IN)
+        try:
+            if not self._over and (rest := self._channel.outgoing.read()):
+                self._send_tls(rest)
+        except OSError as exc:
+            self.abort(cause(exc))
 
     # ------------------------------------------------------------ application to mesh
 
@@ -240,10 +256,10 @@ class Relay:
             if self._plain_mask == UNWATCHED:
                 self._reactor.watch(self._plain_fd, plain, self.on_plain)
             else:
-                self._reactor.poller.modify(self._plain_fd, plain)
+                self._reactor.want(self._plain_fd, plain)
             self._plain_mask = plain
         if tls != self._tls_mask:
-            self._reactor.poller.modify(self._tls_fd, tls)
+            self._reactor.want(self._tls_fd, tls)
             self._tls_mask = tls
 
     def abort(self, reason: str) -> None:

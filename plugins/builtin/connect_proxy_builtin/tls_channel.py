@@ -93,18 +93,19 @@ class TlsChannel:
         self.session = wrap(self.incoming, self.outgoing)
         self.unsent = b""
 
-    def handshake(self, *, tickets_wait: bool = False) -> bool:
+    def handshake(self, *, rest_waits: bool = False) -> bool:
         """One step with what was received; whether it is done. Raises OSError.
 
-        What has to be sent is sent, also the alert of a failed handshake. *tickets_wait*, for servers:
-        all that TLS 1.3 says after a handshake, session tickets, goes with the first bytes that follow:
-        one segment less to send, and one event less for the peer.
+        What has to be sent is sent, also the alert of a failed handshake. *rest_waits*: what TLS 1.3 has
+        to say when the handshake is done, a server's tickets or a client's last flight, stays in
+        ``outgoing`` and goes with the first bytes that follow: one segment less to send, and one event
+        less for the peer. A client has to see that it does not wait there: its server does.
         """
         done = False
         try:
             done = self.session.step()
         finally:
-            if not (done and tickets_wait and self.session.version() == "TLSv1.3"):
+            if not (done and rest_waits and self.session.version() == "TLSv1.3"):
                 self.flush()
         return done
 

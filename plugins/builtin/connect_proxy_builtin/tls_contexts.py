@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from connect_proxy.errors import ConfigurationError
+from connect_proxy_builtin.client_hello import offers_session
 from connect_proxy_builtin.peer_identity import PeerIdentities
 from connect_proxy_builtin.policy import TlsMaterial
 from connect_proxy_builtin.standard_session import StandardSession, made, standard_channel
@@ -41,9 +42,9 @@ class TlsGeneration:
     sessions: SessionStore = field(default_factory=SessionStore, repr=False)
     """Of this generation's client context."""
 
-    def accepted(self, sock: socket.socket, *, resuming: bool) -> TlsChannel:
-        """A caller's connection. *resuming*: it offers a session."""
-        return standard_channel(sock, functools.partial(self.answer, resuming=resuming))
+    def accepted(self, sock: socket.socket, *, hello: memoryview) -> TlsChannel:
+        """A caller's connection. *hello*: what it said first; the session has still to be told."""
+        return standard_channel(sock, functools.partial(self.answer, resuming=offers_session(hello)))
 
     def dialled(self, sock: socket.socket, *, resume: Any) -> TlsChannel:
         """A connection to an instance. *resume*: of this generation's sessions, or None."""

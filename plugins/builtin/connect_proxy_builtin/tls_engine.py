@@ -38,8 +38,8 @@ class Generation(Protocol):
     def expired(self) -> bool:
         """Whether the leaf's time is over: it must not be shown to anybody any more."""
 
-    def accepted(self, sock: socket.socket, *, resuming: bool) -> TlsChannel:
-        """A caller's connection. *resuming*: it offers a session."""
+    def accepted(self, sock: socket.socket, *, hello: memoryview) -> TlsChannel:
+        """A caller's connection. *hello*: what it said first; the session has still to be told."""
 
     def dialled(self, sock: socket.socket, *, resume: Any) -> TlsChannel:
         """A connection to an instance. *resume*: of this generation's sessions, or None."""
@@ -61,7 +61,7 @@ class OpenSslGeneration:
         """Whether the leaf's time is over: it must not be shown to anybody any more."""
         return self.valid_before <= time.time()
 
-    def accepted(self, sock: socket.socket, *, resuming: bool) -> TlsChannel:
+    def accepted(self, sock: socket.socket, *, hello: memoryview) -> TlsChannel:
         """A caller's connection."""
         return TlsChannel(sock, self.server.session, buffer=self.server.buffer, records=OpenSslRecords)
 

@@ -13,13 +13,16 @@ seven days in TLS 1.3 and none in TLS 1.2 (Go, ``crypto/tls``).
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from connect_proxy_builtin.policy import Target
 
 LONGEST_LIFETIME_S: Final = 24 * 3600
+CANDIDATES: Final = 4
+"""A connection that is kept holds the memory of its TLS."""
 REFRESH_S: Final = 120.0
 """A newer ticket is taken after this long: servers change the keys of their tickets."""
 
@@ -50,10 +53,30 @@ class Connection(Protocol):
 
 @dataclass(slots=True)
 class _Known:
-    last: Connection
-    """The newest connection that proved its identity: the source of a ticket."""
+    candidates: deque[Connection] = field(default_factory=deque)
+    """Connections that proved their identity and may get a ticket, in the order of looking."""
     session: Any = None
     taken_at: float = 0.0
+
+    def add(self, connection: Connection) -> None:
+        """The newest one: it is kept where there is a ticket already; where not, the first few are."""
+        if self.session is not None:
+            self.candidates.clear()
+        if len(self.candidates) < CANDIDATES:
+            self.candidates.append(connection)
+
+    def look(self, now: float) -> None:
+        """Whether the next one has a ticket by now. One look for each question: it costs a copy."""
+        if not self.candidates:
+            return
+        connection = self.candidates.popleft()
+        session = connection.session
+        if session is None or not session.has_ticket:
+            self.candidates.append(connection)  # not yet
+            return
+        self.candidates.clear()
+        if 0 < session.ticket_lifetime_hint <= LONGEST_LIFETIME_S:
+            self.session, self.taken_at = session, now
 
 
 class SessionStore:
@@ -66,34 +89,24 @@ class SessionStore:
     def session_for(self, target: Target) -> Any:
         """What to resume with, of the engine's own type; None: shake hands in full.
 
-        A ticket comes with the first bytes after a handshake, and taking it out costs a copy: so it
-        is taken when it is needed, from the newest connection.
+        A ticket comes with the first bytes after a handshake, and taking it out costs a copy: so it is
+        taken when it is needed. The newest connections may have none yet, when many come at once.
         """
         known = self._known.get(target)
         if known is None:
             return None
         now = self._clock()
         if known.session is None or now - known.taken_at > REFRESH_S:
-            known.session, known.taken_at = _resumable(known.last), now
+            known.look(now)
         return known.session
 
     def proved(self, target: Target, connection: Connection, *, offered: bool) -> None:
         """A connection to *target* is through; *offered*: a session was there to resume."""
-        known = self._known.get(target)
-        if known is None:
-            self._known[target] = _Known(last=connection)
-            return
-        known.last = connection
+        known = self._known.setdefault(target, _Known())
+        known.add(connection)
         if offered and not connection.session_reused:
             known.session = None
 
     def failed(self, target: Target) -> None:
         """Shake hands in full the next time."""
         self._known.pop(target, None)
-
-
-def _resumable(connection: Connection) -> Resumable | None:
-    session = connection.session
-    if session is None or not session.has_ticket:
-        return None
-    return session if 0 < session.ticket_lifetime_hint <= LONGEST_LIFETIME_S else None

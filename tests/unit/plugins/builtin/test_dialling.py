@@ -3,12 +3,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
 from connect_proxy_builtin.dialling import dial, tune
 from connect_proxy_builtin.policy import SocketAddress
+from support.ports import free_port
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -61,3 +63,12 @@ def test_dead_peers_are_found_out() -> None:
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 9
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 2500
+
+
+def test_a_connection_on_this_host_is_there_at_once_and_a_refusal_too() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sock, connected = dial(SocketAddress(host="127.0.0.1", port=server.getsockname()[1]))
+        with sock:
+            assert connected or sys.platform != "linux"
+    with pytest.raises(OSError, match="refused"):
+        dial(SocketAddress(host="127.0.0.1", port=free_port()))

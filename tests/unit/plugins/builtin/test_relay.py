@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import random
+import select
 import socket
 import ssl
 import time
@@ -17,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connect_proxy_builtin.policy import tls_material
-from connect_proxy_builtin.poller import Poller, SelectorPoller, new_poller
+from connect_proxy_builtin.poller import IN, Poller, SelectorPoller, new_poller
 from connect_proxy_builtin.reactor import Reactor
 from connect_proxy_builtin.relay import Relay
 from connect_proxy_builtin.standard_session import standard_channel
@@ -135,6 +136,74 @@ def shake(tls: TlsGeneration, near: socket.socket, far: socket.socket) -> tuple[
         peer.session.do_handshake()
     peer.flush()
     return channel, peer
+
+
+def before_the_last_flight(
+    tls: TlsGeneration, near: socket.socket, far: socket.socket
+) -> tuple[TlsChannel, Peer]:
+    """A client's channel that is through and has not said so yet, and its peer on *far*."""
+    channel = tls.dialled(near, resume=None)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    peer = Peer(far, tls.answer(incoming, outgoing, resuming=False), incoming, outgoing)
+    far.settimeout(60)
+    channel.handshake()
+    while not outgoing.pending:
+        incoming.write(far.recv(65536))
+        with contextlib.suppress(ssl.SSLWantReadError):
+            peer.session.do_handshake()
+    channel.incoming.write(memoryview(outgoing.read()))
+    assert channel.handshake(rest_waits=True)
+    return channel, peer
+
+
+@contextlib.contextmanager
+def speaking(first: bytes | None) -> Iterator[Peer]:
+    """A relay whose handshake has still to be finished, once it has begun.
+
+    The application has said *first* before; None: that it says nothing any more.
+    """
+    near_app, app = pair("tcp")
+    near, far = pair("tcp")
+    channel, peer = before_the_last_flight(TLS, near, far)
+    reactor = Reactor(defect)
+    relay = Relay(reactor, near_app, channel, lambda _reason: None)
+    reactor.watch(near_app.fileno(), 0, lambda _mask: None)
+    reactor.watch(near.fileno(), IN, lambda _mask: None)
+    if first is None:
+        app.shutdown(socket.SHUT_WR)
+    else:
+        app.sendall(first)
+    assert first == b"" or select.select([near_app], [], [], 60)[0], "it is there"
+    relay.start(speaking=True)
+    try:
+        yield peer
+    finally:
+        relay.abort("the test is over")
+        reactor.close()
+        app.close()
+        far.close()
+
+
+def test_the_end_of_the_handshake_goes_with_the_first_bytes_that_are_there() -> None:
+    with speaking(b"GET /") as peer:
+        peer.incoming.write(peer.sock.recv(65536))  # one piece: it was sent at once
+        peer.session.do_handshake()
+        assert peer.session.read(100) == b"GET /"
+
+
+def test_the_end_of_the_handshake_waits_for_nobody() -> None:
+    with speaking(b"") as peer:
+        peer.incoming.write(peer.sock.recv(65536))
+        peer.session.do_handshake()
+        with pytest.raises(ssl.SSLWantReadError):
+            peer.session.read(100)
+
+
+def test_an_application_that_has_ended_already_ends_with_the_handshake() -> None:
+    with speaking(None) as peer:
+        peer.incoming.write(peer.sock.recv(65536))
+        peer.session.do_handshake()
+        assert peer.session.read(100) == b"", "it has ended in order"
 
 
 def defect(_callback: object, exc: Exception) -> None:

@@ -38,6 +38,7 @@ def bundled(number: int, material: TlsMaterial) -> Generation:
 
 
 ENGINES: dict[str, Make] = {"standard": tls_generation, "bundled": bundled}
+NOTHING_YET = memoryview(b"")
 TLS_ERRORS = (ssl.SSLError, OpenSslError)
 TARGET = Target(address="127.0.0.1", port=1, expected_uri="spiffe://d.consul/ns/default/dc/dc1/svc/web")
 
@@ -95,12 +96,12 @@ def connected(server: Generation, client: Generation, resume: Any = None) -> Ite
         near.setblocking(False)
         far.setblocking(False)
         near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-        caller, answerer = client.dialled(near, resume=resume), server.accepted(far, resuming=bool(resume))
+        caller, answerer = client.dialled(near, resume=resume), server.accepted(far, hello=NOTHING_YET)
         shake(caller, answerer)
         yield End(caller), End(answerer)
 
 
-def shake(caller: TlsChannel, answerer: TlsChannel, *, tickets_wait: bool = False) -> None:
+def shake(caller: TlsChannel, answerer: TlsChannel, *, rest_waits: bool = False) -> None:
     buffer = memoryview(bytearray(SLICE))
     done = {caller: caller.handshake(), answerer: False}
     for _ in range(20):
@@ -110,7 +111,7 @@ def shake(caller: TlsChannel, answerer: TlsChannel, *, tickets_wait: bool = Fals
             with contextlib.suppress(BlockingIOError):
                 count = channel.sock.recv_into(buffer)
                 channel.incoming.write(buffer[:count])
-                done[channel] = channel.handshake(tickets_wait=tickets_wait and channel is answerer)
+                done[channel] = channel.handshake(rest_waits=rest_waits and channel is answerer)
         if all(done.values()):
             return
     raise AssertionError("no end of the handshake")
@@ -211,7 +212,7 @@ def test_a_caller_without_certificate_is_refused(mesh_ca: MeshCa, server_engine:
     with near, far:
         far.setblocking(False)
         near.setblocking(False)
-        answerer = server_engine(1, material(mesh_ca)).accepted(far, resuming=False)
+        answerer = server_engine(1, material(mesh_ca)).accepted(far, hello=NOTHING_YET)
         with pytest.raises(TLS_ERRORS) as caught:
             shake(standard_channel(near, lambda *buffers: made(bare.wrap_bio(*buffers))), answerer)
     assert getattr(caught.value, "reason", None) == "PEER_DID_NOT_RETURN_A_CERTIFICATE"
@@ -220,7 +221,7 @@ def test_a_caller_without_certificate_is_refused(mesh_ca: MeshCa, server_engine:
 def test_garbage_instead_of_a_handshake_is_an_error(mesh_ca: MeshCa, server_engine: Make) -> None:
     near, far = socket.socketpair()
     with near, far:
-        channel = server_engine(1, material(mesh_ca)).accepted(far, resuming=False)
+        channel = server_engine(1, material(mesh_ca)).accepted(far, hello=NOTHING_YET)
         channel.incoming.write(memoryview(b"GET / HTTP/1.1\r\n\r\n"))
         with pytest.raises(TLS_ERRORS) as caught:
             channel.handshake()
@@ -263,8 +264,8 @@ def test_tickets_may_wait_for_the_first_bytes(mesh_ca: MeshCa, server_engine: Ma
         near.setblocking(False)
         far.setblocking(False)
         caller = tls.dialled(near, resume=None)
-        answerer = tls.accepted(far, resuming=False)
-        shake(caller, answerer, tickets_wait=True)
+        answerer = tls.accepted(far, hello=NOTHING_YET)
+        shake(caller, answerer, rest_waits=True)
         with pytest.raises(BlockingIOError):
             near.recv(1)
         end = End(caller)

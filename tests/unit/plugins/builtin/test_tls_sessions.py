@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+from dataclasses import dataclass
+
+import pytest
 
 from connect_proxy_builtin.policy import Target, tls_material
 from connect_proxy_builtin.tls_contexts import TlsGeneration, tls_generation
@@ -103,3 +106,58 @@ def test_a_session_of_tls_1_2_is_resumed_too(mesh_ca: MeshCa) -> None:
     session = store.session_for(TARGET)
     assert session is not None
     assert connection(tls, tls, session, version=old).session_reused
+
+
+@dataclass(frozen=True)
+class Given:
+    ticket_lifetime_hint: int = 7200
+    has_ticket: bool = True
+
+
+@dataclass
+class Looked:
+    """A connection whose ticket comes when the test says so; how often it was looked at."""
+
+    session_reused: bool = False
+    given: Given | None = None
+    looks: int = 0
+
+    @property
+    def session(self) -> Given | None:
+        self.looks += 1
+        return self.given
+
+
+def test_of_many_connections_at_once_the_first_that_has_a_ticket_gives_it() -> None:
+    store, connections = SessionStore(), [Looked() for _ in range(16)]
+    for one in connections:
+        assert store.session_for(TARGET) is None
+        store.proved(TARGET, one, offered=False)
+    connections[0].given = ticket = Given()
+    assert ticket in [store.session_for(TARGET) for _ in range(4)], "the newest have none yet"
+    store.proved(TARGET, Looked(session_reused=True), offered=True)
+    assert store.session_for(TARGET) is ticket
+
+
+@pytest.mark.parametrize(
+    "given", [None, Given(has_ticket=False), Given(ticket_lifetime_hint=7 * 24 * 3600)]
+)
+def test_where_there_is_nothing_to_resume_each_question_costs_one_look(given: Given | None) -> None:
+    store, connections = SessionStore(), [Looked(given=given) for _ in range(50)]
+    for one in connections:
+        assert store.session_for(TARGET) is None
+        store.proved(TARGET, one, offered=False)
+    assert sum(one.looks for one in connections) < len(connections)
+
+
+def test_an_old_ticket_serves_until_there_is_a_newer_one() -> None:
+    now = 0.0
+    store = SessionStore(clock=lambda: now)
+    old, new = Given(), Given(ticket_lifetime_hint=60)
+    store.proved(TARGET, Looked(given=old), offered=False)
+    assert store.session_for(TARGET) is old
+    now = REFRESH_S + 1
+    store.proved(TARGET, Looked(session_reused=True), offered=True)
+    assert store.session_for(TARGET) is old, "the newest has none yet"
+    store.proved(TARGET, Looked(session_reused=True, given=new), offered=True)
+    assert store.session_for(TARGET) is new
