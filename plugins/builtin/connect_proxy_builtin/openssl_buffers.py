@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from connect_proxy_builtin.openssl_library import Library
+from connect_proxy_builtin.scratch_memory import scratch_memory
 
 if TYPE_CHECKING:
     from connect_proxy_builtin.openssl_session import OpenSslSession
@@ -19,9 +20,8 @@ class Scratch:
     __slots__ = ("pointer", "view")
 
     def __init__(self, library: Library) -> None:
-        memory = bytearray(SCRATCH)
-        self.view = memoryview(memory)
-        self.pointer = library.ffi.from_buffer(memory)
+        self.view = scratch_memory(SCRATCH)
+        self.pointer = library.ffi.from_buffer(self.view.obj)
 
 
 class MemoryBuffer:

@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Final
 
 from connect_proxy_builtin.poller import Poller, new_poller
+from connect_proxy_builtin.scratch_memory import scratch_memory
 from connect_proxy_builtin.timers import Timer, Timers
 from connect_proxy_builtin.tls_channel import CHUNK, RECORD
 
@@ -28,9 +29,9 @@ class Reactor:
         self._crashed = crashed
         self.poller = poller or new_poller()
         self.now = monotonic()
-        self.wire = memoryview(bytearray(CHUNK))
+        self.wire = scratch_memory(CHUNK)
         """What came from a socket. Valid only within one handler."""
-        self.clear = memoryview(bytearray(CHUNK + 2 * RECORD))
+        self.clear = scratch_memory(CHUNK + 2 * RECORD)
         """What was decrypted: a whole chunk, and the rest of a record that began before it."""
         self._handlers: dict[int, Handler] = {}
         self._masks: dict[int, int] = {}
