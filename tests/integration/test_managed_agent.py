@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -45,7 +46,11 @@ def echo() -> Iterator[TcpServer]:
 def host(consul: RealConsul, tmp_path: Path) -> Iterator[ManagedHost]:
     programs = tmp_path / "bin"
     programs.mkdir()
-    with ManagedHost(consul=consul, folder=tmp_path / "host", path=[programs]) as made:
+    # pytest's own folders are so deep that the proxies' control sockets may not fit into their address.
+    with (
+        tempfile.TemporaryDirectory(prefix="cp-", ignore_cleanup_errors=True) as short,
+        ManagedHost(consul=consul, folder=Path(short) / "host", path=[programs]) as made,
+    ):
         yield made
 
 
