@@ -23,6 +23,12 @@ OF_MEANING = re.compile(r"error\(s\) decoding|invalid config key")
 """What Consul says of a text that it could read. All else after "failed to parse" is about syntax."""
 
 
+OF_MIXTURES = re.compile(
+    r"must have string keys|cannot decode into interface|unknown type|ParseInt: parsing .* invalid syntax"
+)
+"""What it says of a key that stands there twice, with values of two kinds: here the last one counts."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Oracle:
     """``consul validate`` on one file."""
@@ -115,6 +121,11 @@ TEXTS = [
     "a = [1",
     "a = [[1], {b = 1}]",
     "a = [b]",
+    "a = [[1] [2]]",
+    "a = [[1] 2, [3] {}]",
+    "a = [[1] 2 3]",
+    "a = [1 [2]]",
+    "a = [{} {}]",
     "a = (1)",
     "a = 1 + 1",
     "a : 1",
@@ -149,6 +160,9 @@ TEXTS = [
     "a = 0e1",
     "a = 0x",
     "a = 0xg",
+    "a = 0x\nb {}",
+    "a = 0X # x\nb {\n}\n",
+    "a = [0x 1]",
     "a = 0b1",
     "a = 0o7",
     "a = 1_000",
@@ -281,6 +295,18 @@ MEANINGS = [
     'services = "x"',
     'service { Name = "a" PORT = 1 }',
     'service { name = "a" nonsense = 1 }',
+    'service { name = "a" } service = []',
+    'service { name = "a" } service "x" { name = "b" }',
+    'service { name = "a" port = 1 port = "x" }',
+    'service { name = "a" port = 0x1F90 }',
+    'service { name = "a" port = 1e3 }',
+    "service { name = <<EOF\na\nEOF\n}",
+    'service { name = "a" tags = [<<EOF\nx\nEOF\n, "y"] }',
+    'service { name = "a" tags = [["x"] ["y"]] }',
+    'service { name = "a" tags = "y" tags = ["x"] }',
+    'service { name = "a" enable_tag_override = TRUE }',
+    'service { name = "a" check = [] }',
+    'service { name = "a" checks = [] }',
     'service { name = "a" port = 8080.0 }',
     'service { name = ["a"] }',
     'service { name = ["a", "b"] }',
@@ -337,6 +363,9 @@ OTHERWISE = {
     'service { name = "a" enable_tag_override = "true" }': "and so are booleans",
     'service { name = "a" EnableTagOverride = true }': "the API's spelling is taken everywhere",
     'service { name = "a" port = 8080.5 }': "half a port is a slip of the hand",
+    'service { name = 1 name = "a" }': "the last of two counts, whatever the first was",
+    "node_name = 1": "keys that mean nothing here are not looked into",
+    'service { name = "a" meta { "a b" = "x" } }': "what meta may be Consul says when it is registered",
     "service { port = 1 }": "Consul refuses a service without a name only when it is registered",
     'check { ttl = "5s" }': "and a check without one",
     'service { name = "a" connect { proxy {} } }': "Consul 1.6 took managed proxies away",
@@ -404,6 +433,53 @@ def test_random_texts_are_taken_by_both_or_by_none(oracle: Oracle, pieces: list[
     if text.lstrip().startswith("{") or unfinished(text):
         return  # the tables above say how we are stricter there
     assert we_take(text) == oracle.takes(text), oracle.said(text)
+
+
+# fmt: off
+SPACE = st.sampled_from([" ", "\n", "\t", " # it's } \n", " // \" {\n", " /* ] { */ ", "\r\n"])
+KEY = st.sampled_from(["a", "b-1", "c.d", "_e", "é", '"f g"', '"h"', "service", "null"])
+NUMBER = st.sampled_from(["0", "-1", "80", "0x1F", "0X", "010", "08", "1.5", "1e3", "2E-1", "1e"])
+PIECE = st.sampled_from(
+    ["x", " ", "\\n", '\\"', "\\\\", "\\u00e9", "\\x41", "\\q", "{", "}", "#", "$", "${y}", '${"z"}', "é"])
+LINE = st.sampled_from(["", "x", "  y", "\tz", "E", " E x", "EE", "${a", '"', "\\n"])
+# fmt: on
+STRING = st.lists(PIECE, max_size=4).map(lambda pieces: '"' + "".join(pieces) + '"')
+HEREDOC = st.builds(
+    lambda dash, lines, indent: f"<<{dash}E\n" + "".join(f"{line}\n" for line in lines) + f"{indent}E\n",
+    st.sampled_from(["", "-"]),
+    st.lists(LINE, max_size=3),
+    st.sampled_from(["", " ", "\t"]),
+)
+SCALAR = st.one_of(NUMBER, STRING, HEREDOC, st.sampled_from(["true", "false", '"true"', "TRUE"]))
+
+
+def listed(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    comma = st.sampled_from([",", ", ", ",\n", ",,", " "])
+    return st.lists(st.tuples(values, comma), max_size=3).map(
+        lambda items: "[" + "".join(value + comma for value, comma in items) + "]"
+    )
+
+
+def document(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Assignments and blocks, labelled ones too, with all kinds of things between them."""
+    assigned = st.builds("{}{}={}{}".format, KEY, st.sampled_from(["", " "]), SPACE, values)
+    labels = st.lists(st.sampled_from([' "l"', " l"]), max_size=2).map("".join)
+    block = st.builds("{}{} {{{}}}".format, KEY, labels, st.one_of(SPACE, values.map("\nk = {}\n".format)))
+    item = st.tuples(st.one_of(assigned, block), st.sampled_from(["\n", ",\n", " "]), SPACE).map("".join)
+    return st.lists(item, min_size=1, max_size=3).map("".join)
+
+
+VALUE = st.recursive(
+    SCALAR, lambda inner: st.one_of(listed(inner), document(inner).map("{{ {} }}".format)), max_leaves=4
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=document(VALUE))
+def test_documents_are_taken_by_both_or_by_none(oracle: Oracle, text: str) -> None:
+    said = oracle.said(text)
+    if not unfinished(text) and not OF_MIXTURES.search(said):
+        assert we_take(text) == oracle.takes(text), said
 
 
 def unfinished(text: str) -> bool:

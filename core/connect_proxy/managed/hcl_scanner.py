@@ -33,7 +33,7 @@ _WORD: Final = re.compile(
     | (?P<single>     [{}\[\],=] )
     | (?P<STRING>     "(?:[^"\\\n$\0]++ | \$(?!\{) | \\[abfnrtv\\"] | \\[0-7]{3} | \\x[0-9a-fA-F]{2}
                         | \\u[0-9a-fA-F]{4} | \\U[0-9a-fA-F]{8})*+" )
-    | (?P<number>     -?(?:0[xX][0-9a-fA-F]+ | [0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]*)?) | \.[0-9]+ )
+    | (?P<number>     -?(?:0[xX][0-9a-fA-F]* | [0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]*)?) | \.[0-9]+ )
     """,
     re.VERBOSE,
 )
@@ -117,6 +117,8 @@ class Scan:
         """NUMBER or FLOAT; the scanner takes more than what is a number at last."""
         digits = word.lstrip("-")
         if digits[:2] in {"0x", "0X"}:
+            if len(digits) == 2:
+                raise self._malformed(start, f'"{word}" is no number: no hexadecimal digit follows')
             return "NUMBER"
         if "." in digits or "e" in digits or "E" in digits:
             if digits[-1] in "eE+-":
