@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -100,6 +100,15 @@ def target(order: Order, verb: str, *, words: Sequence[str] | None = None) -> di
     return {"all": True} if order.settings.boolean("all") else {"id": ids[0]}
 
 
+def tell(answer: Mapping[str, Any], *, prefix: str = "") -> int:
+    """Print what an agent did to each proxy; the exit code: 1 where it could not be done to all."""
+    for line in answer["done"]:
+        click.echo(f"{prefix}{line}")
+    for problem in answer["problems"]:
+        click.echo(f"{PROGRAM}: {problem}", err=True)
+    return 1 if answer["problems"] else 0
+
+
 def operate(
     verb: str, words: Sequence[str], *, summary: str, offline: Callable[[Order], list[str]] | None = None
 ) -> int:
@@ -115,12 +124,10 @@ def operate(
         return 0
     request = target(said, verb)
     try:
-        done = ask(said.folder, verb, **request)
+        answer = ask(said.folder, verb, **request)
     except AgentNotRunningError:
         if offline is None:
             raise
         click.echo(f"{PROGRAM}: no agent runs on '{said.folder}': by its state file", err=True)
-        done = offline(said)
-    for proxy_id in done:
-        click.echo(f"{verb}: {proxy_id}")
-    return 0
+        answer = {"done": offline(said), "problems": []}
+    return tell(answer, prefix=f"{verb}: ")

@@ -11,11 +11,10 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.client import connect_consul
 from connect_proxy.errors import ConnectProxyError, DataDirectoryError
 from connect_proxy.managed.api import AgentApi
-from connect_proxy.managed.api_listener import api_access, listening
+from connect_proxy.managed.api_listener import listening, reached_at
 from connect_proxy.managed.api_registration import ApiRegistration
 from connect_proxy.managed.api_services import ApiServices
 from connect_proxy.managed.assigning import Assigner, placed
@@ -111,7 +110,7 @@ class ManagedAgent:
             self._assigner.api_access = self._options.access
         else:
             self._listener = listening(*self._options.api_address)
-            self._assigner.api_access = api_access(self._listener)
+            self._assigner.api_access = reached_at(*self._listener.getsockname()[:2])
             await self._api.start(self._listener)
         folder = self._directory.path if self._directory else self._options.control_folder
         if folder is not None:
@@ -185,8 +184,7 @@ class ManagedAgent:
         """What a start would do to what the last agent on this data directory left; does nothing."""
         configuration = self._api_services.over(load_configuration(self._options.paths))
         if self._options.api_address is not None:
-            host, port = self._options.api_address
-            self._assigner.api_access = AgentAccess(host=host, port=port)
+            self._assigner.api_access = reached_at(*self._options.api_address)
         try:
             assignments = await self._assigner.assign(configuration, dry_run=True)
         finally:
@@ -232,7 +230,10 @@ class ManagedAgent:
         while True:
             await asyncio.sleep(SETTLE_PERIOD_S)
             if self._assigner.unsettled:
-                await self._apply(self._configuration)
+                try:
+                    await self._apply(self._configuration)
+                except ConnectProxyError as exc:
+                    log.error("what waits for Consul is tried again: %s", exc)
 
     async def _rotate_logs(self) -> None:
         assert self._directory is not None

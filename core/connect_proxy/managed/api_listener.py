@@ -23,8 +23,12 @@ def listening(host: str, port: int) -> socket.socket:
     return listener
 
 
-def api_access(listener: socket.socket) -> AgentAccess:
-    """How proxies reach the API on *listener*."""
-    host, port = listener.getsockname()[:2]
+def reached_at(host: str, port: int) -> AgentAccess:
+    """How proxies reach the API that listens on *host* and *port*: by the address, whatever name it has."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        address = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)[0][4][0]
+    except OSError:
+        address = host  # it cannot be listened on either, which is told where that is tried
     loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (compared, not bound)
-    return AgentAccess(host=loopback.get(host, host), port=port)
+    return AgentAccess(host=loopback.get(str(address), str(address)), port=port)

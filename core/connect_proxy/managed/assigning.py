@@ -10,7 +10,7 @@ from typing import Final
 
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.client import ConsulClient
-from connect_proxy.errors import ConsulError, RefusedError
+from connect_proxy.errors import AgentUnreachableError, ConnectProxyError, ConsulError, RefusedError
 from connect_proxy.managed.api import PublishedProxy
 from connect_proxy.managed.assignment import Assignment, inherited
 from connect_proxy.managed.configuration import AgentConfiguration, ManagedProxy
@@ -34,6 +34,9 @@ API_REFUSAL: Final = (
     "it was registered by the API, which the files do not allow any more: set"
     " connect.proxy.allow_managed_api_registration = true, or deregister its service"
 )
+
+POLICIES: Final = frozenset({ROOT_REFUSAL, API_REFUSAL})
+"""Refusals that the files speak; every other one is Consul's."""
 
 
 class Assigner:
@@ -72,7 +75,7 @@ class Assigner:
             for proxy in wanted
         ]
         if dry_run:
-            return made
+            return [self._as_far_as_known(assignment) for assignment in made]
         return [await self._with_its_token(assignment) for assignment in made]
 
     async def _ports_of_others(self) -> frozenset[int]:
@@ -122,10 +125,19 @@ class Assigner:
             refused=refusal,
         )
 
+    def _as_far_as_known(self, assignment: Assignment) -> Assignment:
+        """With what was answered when its token was asked for last: nobody is asked again."""
+        member = self._fleet.members.get(assignment.proxy.id)
+        if member is None or assignment.refused:
+            return assignment
+        known = member.assignment
+        refused = "" if known.refused in POLICIES else known.refused
+        return dataclasses.replace(assignment, refused=refused, awaits=known.awaits)
+
     async def _with_its_token(self, assignment: Assignment) -> Assignment:
         member = self._fleet.members.get(assignment.proxy.id)
         settled = assignment.proxy.id not in self.unsettled
-        if member is not None and settled and not member.assignment.refused:
+        if member is not None and settled and not (member.assignment.refused or member.assignment.awaits):
             # It has its token already: what runs is not given another one.
             known = member.assignment
             token = known.access.token
@@ -140,19 +152,32 @@ class Assigner:
             )
         except RefusedError as exc:
             self.unsettled.discard(assignment.proxy.id)
-            return dataclasses.replace(assignment, refused=str(exc))
+            return self._without_token(assignment, record, exc)
         except ConsulError as exc:
             self.unsettled.add(assignment.proxy.id)
-            if record is not None and record.process is not None and lives(record.process):
-                # It has its token and runs on: Consul's absence is no reason to let go of it.
-                log.warning("%s: its token is asked for later: %s", record.id, exc)
-                return _with(assignment, NO_SECRET, record.token_accessor, mints=False)
-            return dataclasses.replace(assignment, refused=str(exc))
+            return self._without_token(assignment, record, exc)
         self.unsettled.discard(assignment.proxy.id)
         if token.is_local and not assignment.proxy.command:
             # It asks Consul itself, which knows no tokens: one of ours would only narrow what it may.
             return _with(assignment, NO_SECRET, "", mints=False)
         return _with(assignment, token.secret, token.accessor, token.is_local)
+
+    def _without_token(
+        self, assignment: Assignment, record: ProxyRecord | None, error: ConnectProxyError
+    ) -> Assignment:
+        """Not to be started. What runs has its token, and no reason to be stopped: it is only not started
+        again before its token is known."""
+        member = self._fleet.members.get(assignment.proxy.id)
+        awaited = member is not None and bool(member.assignment.awaits)
+        runs = record is not None and record.process is not None and lives(record.process)
+        if record is None or not (awaited or runs):
+            return dataclasses.replace(assignment, refused=str(error))
+        away = "Consul does not answer, so " if isinstance(error, AgentUnreachableError) else ""
+        awaits = f"{away}its token cannot be read back: {error}"
+        if not awaited:
+            log.warning("%s runs on, but could not be started again now: %s", record.id, awaits)
+        made = _with(assignment, NO_SECRET, record.token_accessor, mints=False)
+        return dataclasses.replace(made, awaits=awaits)
 
 
 def _with(assignment: Assignment, token: Secret, accessor: str, mints: bool) -> Assignment:

@@ -29,7 +29,9 @@ class Assignment:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The little of the agent's environment that proxies get: PATH, HOME, LANG …"""
     refused: str = ""
-    """Why it must not be started; empty if it may."""
+    """Why it must not run; empty if it may."""
+    awaits: str = ""
+    """Why it cannot be started now, though it may run on; empty if it can."""
 
     @property
     def fingerprint(self) -> str:

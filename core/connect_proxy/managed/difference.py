@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,25 +22,41 @@ class Difference:
     """Their process has to be restarted."""
     kept: tuple[str, ...] = ()
     """Not touched; what changed for them, if anything, they learn from their registration."""
+    refused: tuple[tuple[str, str], ...] = ()
+    """They run and must not any more: stopped. Ids, each with the reason."""
 
     def lines(self) -> tuple[str, ...]:
         """For people: one line each, none for what is kept."""
         return (
             *(f"+ {name}" for name in self.added),
             *(f"- {name}" for name in self.removed),
+            *(f"- {name} (refused: {why})" for name, why in self.refused),
             *(f"~ {name} (restart)" for name in self.changed),
         )
 
 
-def difference(running: Mapping[str, Assignment], wanted: Mapping[str, Assignment]) -> Difference:
-    """What has to happen so that *wanted* runs."""
-    both = sorted(running.keys() & wanted.keys())
-    changed = tuple(name for name in both if _needs_restart(running[name], wanted[name]))
+def difference(
+    running: Mapping[str, Assignment],
+    wanted: Mapping[str, Assignment],
+    *,
+    outdated: Collection[str] = (),
+) -> Difference:
+    """What has to happen so that *wanted* runs. *outdated*: what runs of them is of an older definition."""
+    both = running.keys() & wanted.keys()
+    admitted = {name for name in both if running[name].refused and not wanted[name].refused}
+    changed = {
+        name
+        for name in both - admitted
+        if (running[name].fingerprint != wanted[name].fingerprint or name in outdated)
+        and not (wanted[name].refused or wanted[name].awaits)
+    }
+    refused = {name for name in both if wanted[name].refused and not running[name].refused}
     return Difference(
-        added=tuple(sorted(wanted.keys() - running.keys())),
+        added=tuple(sorted(wanted.keys() - running.keys() | admitted)),
         removed=tuple(sorted(running.keys() - wanted.keys())),
-        changed=changed,
-        kept=tuple(name for name in both if name not in changed),
+        changed=tuple(sorted(changed)),
+        kept=tuple(sorted(both - admitted - changed - refused)),
+        refused=tuple((name, wanted[name].refused) for name in sorted(refused)),
     )
 
 
@@ -48,14 +64,24 @@ def expected(records: Records, wanted: Iterable[Assignment]) -> Difference:
     """What an agent that starts now will do to the processes that an earlier one left."""
     assignments = {assignment.proxy.id: assignment for assignment in wanted}
     alive = {name for name, record in records.items() if record.process and lives(record.process)}
-    both = sorted(alive & assignments.keys())
-    changed = tuple(name for name in both if records[name].fingerprint != assignments[name].fingerprint)
+    idle = {name for name, one in assignments.items() if one.refused or is_held(records, name)} - alive
+    both = alive & assignments.keys()
+    refused = {name for name in both if assignments[name].refused}
+    changed = {
+        name for name in both - refused if records[name].fingerprint != assignments[name].fingerprint
+    }
     return Difference(
-        added=tuple(sorted(assignments.keys() - alive)),
+        added=tuple(sorted(assignments.keys() - alive - idle)),
         removed=tuple(sorted(alive - assignments.keys())),
-        changed=changed,
-        kept=tuple(name for name in both if name not in changed),
+        changed=tuple(sorted(changed)),
+        kept=tuple(sorted(both - changed - refused)),
+        refused=tuple((name, assignments[name].refused) for name in sorted(refused)),
     )
+
+
+def is_held(records: Records, name: str) -> bool:
+    """Whether an operator stopped it."""
+    return name in records and records[name].held
 
 
 def reload_lines(plan: Difference, before: Iterable[Wanted], after: Iterable[Wanted]) -> tuple[str, ...]:
@@ -63,7 +89,7 @@ def reload_lines(plan: Difference, before: Iterable[Wanted], after: Iterable[Wan
 
     A changed registration is named with its keys, never with their values: they may be secrets.
     """
-    told = {*plan.added, *plan.removed, *plan.changed}
+    told = {*plan.added, *plan.removed, *plan.changed, *(name for name, _why in plan.refused)}
     old, new = ({one.id: one for one in side if one.id not in told} for side in (before, after))
     return (
         *plan.lines(),
@@ -99,7 +125,3 @@ def _named(wanted: Wanted) -> str:
     if wanted.id.startswith(CHECK_PREFIX):
         return f"check {wanted.id.removeprefix(CHECK_PREFIX)}"
     return f"service {wanted.id}" if wanted.id == wanted.service_id else wanted.id
-
-
-def _needs_restart(running: Assignment, wanted: Assignment) -> bool:
-    return running.fingerprint != wanted.fingerprint or running.refused != wanted.refused

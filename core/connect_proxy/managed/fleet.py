@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-from connect_proxy.errors import ConnectProxyError, DataDirectoryError, PassingError, UnknownProxyError
+from connect_proxy.errors import (
+    ConnectProxyError,
+    DataDirectoryError,
+    PassingError,
+    RefusedError,
+    UnknownProxyError,
+)
 from connect_proxy.managed.assignment import Assignment, with_new_token
 from connect_proxy.managed.difference import Difference, difference
-from connect_proxy.managed.ending import STOP_TIMEOUT_S, end_process
-from connect_proxy.managed.labelled_output import labelled_pipe
-from connect_proxy.managed.launching import start
-from connect_proxy.managed.log_files import LogFiles
+from connect_proxy.managed.ending import end_process
 from connect_proxy.managed.member import Member
+from connect_proxy.managed.starting import start_in, supervision_of
 from connect_proxy.managed.state_file import DataDirectory, ProxyRecord, Records
 from connect_proxy.managed.tokens import token_hash
-from connect_proxy.plugin_api import Supervision
 from connect_proxy.supervisor.adopted import AdoptedProcess, adopt
 from connect_proxy.supervisor.identity import executable_of, identity_of
 from connect_proxy.supervisor.machine import RestartPolicy
@@ -27,10 +29,6 @@ from connect_proxy.supervisor.states import ENDED_STATES, State
 from connect_proxy.supervisor.supervisor import Process, Supervisor
 
 log = logging.getLogger("connect_proxy.managed")
-
-PERMANENT = frozenset({2, 3, 4, 6})
-"""connect-proxy's own exit codes that a new start cannot help: usage, configuration, program, refusal."""
-PERMANENT_OF_COMMANDS = frozenset({126, 127})
 
 
 class Fleet:
@@ -59,7 +57,9 @@ class Fleet:
     def plan(self, wanted: Iterable[Assignment]) -> Difference:
         """What :meth:`apply` would do."""
         running = {name: member.assignment for name, member in self._members.items()}
-        return difference(running, {assignment.proxy.id: assignment for assignment in wanted})
+        outdated = {name for name, member in self._members.items() if member.outdated}
+        assignments = {assignment.proxy.id: assignment for assignment in wanted}
+        return difference(running, assignments, outdated=outdated)
 
     async def apply(self, wanted: Iterable[Assignment]) -> Difference:
         """Start, restart and stop until exactly *wanted* runs; what is unchanged is not touched."""
@@ -67,10 +67,12 @@ class Fleet:
         plan = self.plan(assignments.values())
         await asyncio.gather(*(self._remove(name) for name in plan.removed))
         for name in plan.kept:
-            self._members[name].assignment = assignments[name]
+            self._keep(self._members[name], assignments[name])
         for name in plan.added:
+            self._forget(name)
             await self._add(assignments[name])
-        await asyncio.gather(*(self._exchange(assignments[name]) for name in plan.changed))
+        replaced = (*plan.changed, *(name for name, _why in plan.refused))
+        await asyncio.gather(*(self._exchange(assignments[name]) for name in replaced))
         await self._end_forgotten(assignments)
         self._save()
         return plan
@@ -85,17 +87,29 @@ class Fleet:
         await self._end(member)
 
     def start(self, proxy_id: str) -> None:
-        """Start what was stopped, or what gave up."""
+        """Start what was stopped, or what gave up. Raises RefusedError for what must not be started, or
+        not yet: that is started as soon as it can be."""
         member = self.known(proxy_id)
-        member.record = dataclasses.replace(member.record, held=False, last_error="")
+        assignment = member.assignment
+        hindrance = assignment.refused or assignment.awaits
+        member.record = dataclasses.replace(member.record, held=False, last_error=hindrance)
         self._save()
         if member.task is None or member.task.done():
+            member.is_due = bool(assignment.awaits)
+            self._check(member)
             self._run(member, None)
 
     async def restart(self, proxy_id: str) -> None:
-        """Stop and start it."""
-        await self._end(self.known(proxy_id))
+        """Stop and start it. Raises RefusedError, with nothing done, for what could not start again."""
+        member = self.known(proxy_id)
+        self._check(member)
+        await self._end(member)
         self.start(proxy_id)
+
+    def _check(self, member: Member) -> None:
+        if hindrance := member.assignment.refused or member.assignment.awaits:
+            message = f"'{member.record.id}' cannot be started now: {hindrance}"
+            raise RefusedError(message)
 
     def known(self, proxy_id: str) -> Member:
         """The member of that id. Raises UnknownProxyError."""
@@ -136,20 +150,50 @@ class Fleet:
             backend=proxy.backend,
         )
         adopted = self._adopt(record)
-        if adopted is not None and record.fingerprint != assignment.fingerprint:
-            log.info("%s: runs with an older definition: it is started anew", proxy.id)
+        outdated = adopted is not None and record.fingerprint != assignment.fingerprint
+        if adopted is not None and (assignment.refused or (outdated and not assignment.awaits)):
+            why = assignment.refused or "it runs with an older definition"
+            log.info("%s: ending pid %d: %s", proxy.id, adopted.pid, why)
             await end_process(adopted)
             adopted = None
+            record = dataclasses.replace(record, process=None, started_at=0.0)
         record = dataclasses.replace(
             record, port=assignment.port, backend=proxy.backend, token_accessor=assignment.token_accessor
         )
-        member = Member(assignment=assignment, record=record)
+        member = Member(assignment=assignment, record=record, outdated=outdated and adopted is not None)
         self._members[proxy.id] = member
         if assignment.refused:
             log.error("%s is not started: %s", proxy.id, assignment.refused)
             member.record = dataclasses.replace(member.record, last_error=assignment.refused)
         elif not record.held:
             self._run(member, adopted)
+
+    def _keep(self, member: Member, assignment: Assignment) -> None:
+        """It goes on; what hindered its start may be gone."""
+        # Restarts that have to wait for a token are made up for: see difference().
+        member.outdated |= assignment.fingerprint != member.assignment.fingerprint
+        member.assignment = assignment
+        if assignment.refused:
+            member.record = dataclasses.replace(member.record, last_error=assignment.refused)
+        elif not assignment.awaits:
+            if member.supervisor is not None:
+                member.supervisor.retry()
+            if member.is_due:
+                member.is_due = False
+                self._run(member, None)
+
+    def _forget(self, proxy_id: str) -> None:
+        """Of a member that was refused its record alone stays."""
+        if (member := self._members.pop(proxy_id, None)) is not None:
+            self._remembered[proxy_id] = member.record
+
+    def _hindrance(self, member: Member) -> str:
+        """Why it cannot be started again now; its status says so."""
+        if member.assignment.awaits:
+            log.warning("%s is not started again yet: %s", member.record.id, member.assignment.awaits)
+            member.record = dataclasses.replace(member.record, last_error=member.assignment.awaits)
+            self._save()
+        return member.assignment.awaits
 
     def _adopt(self, record: ProxyRecord) -> AdoptedProcess | None:
         if record.process is None:
@@ -163,11 +207,7 @@ class Fleet:
         return process
 
     def _run(self, member: Member, adopted: AdoptedProcess | None) -> None:
-        commands = bool(member.assignment.proxy.command)
-        supervision = Supervision(
-            stop_timeout_s=STOP_TIMEOUT_S,
-            permanent_exit_codes=PERMANENT_OF_COMMANDS if commands else PERMANENT,
-        )
+        supervision = supervision_of(member.assignment)
         supervisor = Supervisor(
             name=member.assignment.proxy.id,
             start=lambda: self._start(member),
@@ -175,6 +215,7 @@ class Fleet:
             policy=lambda _s: RestartPolicy(permanent_exit_codes=supervision.permanent_exit_codes),
             on_state=lambda state: self._note(member, state),
             adopted=adopted,
+            hindrance=lambda: self._hindrance(member),
         )
         member.supervisor = supervisor
         member.task = asyncio.get_running_loop().create_task(self._look_after(member, supervisor, adopted))
@@ -196,32 +237,12 @@ class Fleet:
         if member.assignment.mints_token:
             member.assignment = with_new_token(member.assignment)
         try:
-            return self._started(member)
+            return start_in(
+                self._directory, member.assignment, before_exec=lambda pid: self._write_down(member, pid)
+            )
         except (OSError, PassingError) as exc:
             member.record = dataclasses.replace(member.record, last_error=str(exc))
             raise PassingError(str(exc)) from exc
-
-    def _started(self, member: Member) -> Process:
-        outputs = self._outputs(member.record.id)
-        try:
-            return start(
-                member.assignment,
-                outputs,
-                door=self._directory.door_path(member.record.id) if self._directory else None,
-                before_exec=lambda pid: self._write_down(member, pid),
-                dies_with_us=self._directory is None,
-            )
-        finally:
-            for descriptor in set(outputs):
-                os.close(descriptor)
-
-    def _outputs(self, proxy_id: str) -> tuple[int, int]:
-        """Where its output goes: to its own log files, or labelled to our standard error."""
-        if self._directory is None:
-            pipe = labelled_pipe(proxy_id)
-            return pipe, pipe
-        logs = LogFiles(folder=self._directory.logs_path, proxy_id=proxy_id)
-        return logs.open("stdout"), logs.open("stderr")
 
     def _write_down(self, member: Member, pid: int) -> None:
         """On disk before the program runs: no proxy that the next agent does not know. Raises

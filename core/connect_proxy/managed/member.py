@@ -24,6 +24,10 @@ class Member:
     record: ProxyRecord
     supervisor: Supervisor | None = None
     task: asyncio.Task[None] | None = None
+    outdated: bool = False
+    """It runs with an older definition, and cannot be started with the new one yet."""
+    is_due: bool = False
+    """It is to be started as soon as nothing hinders it."""
 
     @property
     def state(self) -> str:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from connect_proxy.errors import ControlError, UsageError
+from connect_proxy.errors import ConnectProxyError, ControlError, UsageError
 from connect_proxy.managed.fleet import Fleet
 from connect_proxy.managed.member import Member, status_rows
 from connect_proxy.managed.state_file import DataDirectory
@@ -64,24 +64,41 @@ class Operations:
         }
 
     async def _start(self, request: Mapping[str, Any]) -> Any:
-        chosen = self._chosen(request)
-        for proxy_id in chosen:
+        async def start(proxy_id: str) -> None:
             self._fleet.start(proxy_id)
-        return chosen
+
+        return await self._each(request, start)
 
     async def _stop(self, request: Mapping[str, Any]) -> Any:
         chosen = self._chosen(request)
         await asyncio.gather(*(self._fleet.stop(proxy_id) for proxy_id in chosen))
-        return chosen
+        return {"done": chosen, "problems": []}
 
     async def _restart(self, request: Mapping[str, Any]) -> Any:
         """One after the other, the next once the one before accepts connections again."""
-        chosen = self._chosen(request)
-        for proxy_id in chosen:
+
+        async def restart(proxy_id: str) -> None:
             await self._fleet.restart(proxy_id)
-            if len(chosen) > 1:
+            if request.get("all"):
                 await _accepting(self._fleet.members[proxy_id])
-        return chosen
+
+        return await self._each(request, restart)
+
+    async def _each(
+        self, request: Mapping[str, Any], act: Callable[[str], Awaitable[str | None]]
+    ) -> Mapping[str, list[str]]:
+        """What was done, and to which it could not be done. One proxy's error is raised where it is the
+        only one that was named. *act* may answer with more words than the id."""
+        done: list[str] = []
+        problems: list[str] = []
+        for proxy_id in self._chosen(request):
+            try:
+                done.append(await act(proxy_id) or proxy_id)
+            except ConnectProxyError as exc:
+                if not request.get("all"):
+                    raise
+                problems.append(str(exc))
+        return {"done": done, "problems": problems}
 
     async def _answer_reload(self, request: Mapping[str, Any]) -> Any:
         return await self._reload(bool(request.get("dry_run")))
@@ -92,16 +109,12 @@ class Operations:
         if level not in LOG_LEVELS:
             message = f'"{level}" is no log level; use one of {", ".join(LOG_LEVELS)}'
             raise UsageError(message)
-        answers = []
-        for proxy_id in self._chosen(request):
-            try:
-                await self._tell_level(proxy_id, level)
-                answers.append(f"{proxy_id}: {level}")
-            except ControlError as exc:
-                if not request.get("all"):
-                    raise
-                answers.append(f"{proxy_id}: unchanged: {exc}")
-        return answers
+
+        async def tell(proxy_id: str) -> str:
+            await self._tell_level(proxy_id, level)
+            return f"{proxy_id}: {level}"
+
+        return await self._each(request, tell)
 
     async def _tell_level(self, proxy_id: str, level: str) -> None:
         member = self._fleet.members[proxy_id]

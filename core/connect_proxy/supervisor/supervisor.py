@@ -57,14 +57,19 @@ class Supervisor:
         policy: Callable[[Supervision | None], RestartPolicy],
         on_state: Callable[[State], None] = lambda _state: None,
         adopted: Process | None = None,
+        hindrance: Callable[[], str] = lambda: "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """*hindrance*: why it cannot be started again now, empty if it can; asked at the end of a back-off,
+        and again after every :meth:`retry`."""
         self._name = name
         self._start = start
         self._supervise = supervise
         self._policy = policy
         self._on_state = on_state
         self._clock = clock
+        self._hindrance = hindrance
+        self._retried = asyncio.Event()
         self._machine = ProcessMachine(policy=policy(None), chance=random.random)
         self._process: Process | None = adopted
         self._tasks: set[asyncio.Task[None]] = set()
@@ -107,6 +112,10 @@ class Supervisor:
         """Let it finish and end it; *now*: without waiting for its connections."""
         self._feed(Event.STOP_NOW if now else Event.STOP)
 
+    def retry(self) -> None:
+        """What hindered a start may be gone: look again."""
+        self._retried.set()
+
     # ------------------------------------------------------------ events and actions
 
     def _feed(self, event: Event) -> None:
@@ -128,7 +137,7 @@ class Supervisor:
             case Action.PAUSE:
                 pause = self._machine.pause_s
                 log.warning("%s: starting again in %.1f s", self._name, pause)
-                self._later(pause, Event.PAUSE_OVER, State.BACKOFF)
+                self._keep(self._pause(pause))
             case Action.DRAIN:
                 self._keep(self._drain(supervision))
             case Action.SIGNAL:
@@ -216,6 +225,17 @@ class Supervisor:
     def _signal(self, number: int) -> None:
         if self._process:
             self._process.signal(number)
+
+    async def _pause(self, delay: float) -> None:
+        """Until the back-off is over and nothing hinders a start."""
+        await asyncio.sleep(delay)
+        while self.state is State.BACKOFF:
+            # Cleared first: a retry while the hindrance is looked at counts.
+            self._retried.clear()
+            if not self._hindrance():
+                self._feed(Event.PAUSE_OVER)
+                return
+            await self._retried.wait()
 
     def _later(self, delay: float, event: Event, while_in: State) -> None:
         async def wait() -> None:

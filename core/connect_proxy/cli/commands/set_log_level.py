@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import click
-
 from connect_proxy.cli.operator import ROWS_OF_MANY as ROWS
-from connect_proxy.cli.operator import order, target
+from connect_proxy.cli.operator import order, target, tell
 from connect_proxy.errors import UsageError
 
 __all__ = ["ROWS", "execute"]
@@ -25,6 +23,4 @@ def execute(words: Sequence[str]) -> int:
         message = "set-log-level needs a level: TRACE, DEBUG, INFO, WARN or ERROR"
         raise UsageError(message)
     *ids, level = said.words
-    for line in ask(said.folder, "set-log-level", level=level, **target(said, "set-log-level", words=ids)):
-        click.echo(line)
-    return 0
+    return tell(ask(said.folder, "set-log-level", level=level, **target(said, "set-log-level", words=ids)))

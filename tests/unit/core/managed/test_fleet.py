@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from connect_proxy.consul.access import AgentAccess
-from connect_proxy.errors import UnknownProxyError
+from connect_proxy.errors import RefusedError, UnknownProxyError
 from connect_proxy.managed.assignment import Assignment, inherited
 from connect_proxy.managed.configuration import ManagedProxy, Origin
 from connect_proxy.managed.fleet import Fleet
@@ -348,3 +348,128 @@ def test_a_token_that_only_the_agent_knows_is_minted_anew_at_each_start(director
     assert len({TOKEN, first, second}) == 3
     assert known == token_hash(Secret(second))
     assert len(told) == 2
+
+
+def left_running(directory: DataDirectory) -> int:
+    """The pid of a proxy that an agent before left."""
+
+    async def life() -> int:
+        fleet = Fleet(directory)
+        await fleet.apply([assignment("web")])
+        await until(lambda: b"sleep" in program_of(pid_of(fleet, "web-proxy")))
+        await fleet.leave()
+        record = fleet.record("web-proxy")
+        assert record is not None
+        assert record.process is not None
+        return record.process.pid
+
+    return asyncio.run(life())
+
+
+WAITING = "Consul does not answer, so its token cannot be read back"
+
+
+def test_one_that_dies_before_its_token_is_known_again_waits_for_it(directory: DataDirectory) -> None:
+    pid = left_running(directory)
+
+    async def life() -> None:
+        fleet = Fleet(directory)
+        await fleet.apply([assignment("web", awaits=WAITING)])
+        await until(lambda: pid_of(fleet, "web-proxy") == pid)
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: fleet.members["web-proxy"].record.last_error == WAITING)
+        (row,) = status_rows(fleet.members, now=0)
+        assert (row["state"], row["pid"], row["restarts"]) == ("backoff", None, 0)
+        assert (await fleet.apply([assignment("web", awaits=WAITING)])).lines() == ()
+        assert (await fleet.apply([assignment("web")])).lines() == ()
+        await until(lambda: fleet.members["web-proxy"].state == "running")
+        await until(lambda: b"sleep" in program_of(pid_of(fleet, "web-proxy")))
+        environment = Path(f"/proc/{pid_of(fleet, 'web-proxy')}/environ").read_text()
+        assert f"CONNECT_PROXY_TOKEN={TOKEN}" in environment
+        (row,) = status_rows(fleet.members, now=0)
+        assert (row["restarts"], row["last_error"]) == (1, "")
+        await fleet.stop_all()
+
+    run(life())
+
+
+def test_what_could_not_be_started_again_is_not_restarted(directory: DataDirectory) -> None:
+    pid = left_running(directory)
+
+    async def life() -> None:
+        fleet = Fleet(directory)
+        await fleet.apply([assignment("web", awaits=WAITING)])
+        await until(lambda: pid_of(fleet, "web-proxy") == pid)
+        with pytest.raises(RefusedError, match="'web-proxy' cannot be started now: Consul does not"):
+            await fleet.restart("web-proxy")
+        await until(lambda: pid_of(fleet, "web-proxy") == pid)
+        await fleet.stop("web-proxy")
+        with pytest.raises(RefusedError, match="cannot be started now"):
+            fleet.start("web-proxy")
+        await fleet.apply([assignment("web")])
+        await until(lambda: fleet.members["web-proxy"].state == "running")
+        await fleet.stop_all()
+
+    run(life())
+
+
+@pytest.mark.parametrize("when", ["at the start", "later"])
+def test_a_change_that_has_to_wait_for_the_token_is_made_up_for(
+    directory: DataDirectory, when: str
+) -> None:
+    pid = left_running(directory)
+    changed = assignment("web", "sleep", "601")
+
+    async def life() -> None:
+        fleet = Fleet(directory)
+        first = changed if when == "at the start" else assignment("web")
+        await fleet.apply([dataclasses.replace(first, awaits=WAITING)])
+        plan = await fleet.apply([dataclasses.replace(changed, awaits=WAITING)])
+        assert plan.lines() == ()
+        await until(lambda: pid_of(fleet, "web-proxy") == pid)
+        assert (await fleet.apply([changed])).lines() == ("~ web-proxy (restart)",)
+        await until(lambda: b"601" in program_of(pid_of(fleet, "web-proxy")))
+        assert identity_of(pid) is None
+        assert (await fleet.apply([changed])).lines() == ()
+        await fleet.stop_all()
+
+    run(life())
+
+
+@pytest.mark.parametrize("by_another_agent", [True, False])
+def test_what_must_not_run_any_more_is_stopped_and_said(
+    directory: DataDirectory, by_another_agent: bool
+) -> None:
+    pid = left_running(directory)
+    refused = assignment("web", refused="managed proxies are not run as root")
+
+    async def life() -> None:
+        fleet = Fleet(directory)
+        if not by_another_agent:
+            await fleet.apply([assignment("web")])
+            await until(lambda: pid_of(fleet, "web-proxy") == pid)
+            plan = await fleet.apply([refused])
+            assert plan.lines() == ("- web-proxy (refused: managed proxies are not run as root)",)
+        await fleet.apply([refused])
+        assert identity_of(pid) is None
+        (row,) = status_rows(fleet.members, now=0)
+        assert (row["state"], row["pid"], row["uptime_s"]) == ("refused", None, 0.0)
+        assert row["last_error"] == "managed proxies are not run as root"
+        with pytest.raises(RefusedError, match="not run as root"):
+            fleet.start("web-proxy")
+        assert (await fleet.apply([assignment("web")])).lines() == ("+ web-proxy",)
+        await until(lambda: fleet.members["web-proxy"].state == "running")
+        await fleet.stop_all()
+
+    run(life())
+
+
+def test_a_refusal_in_other_words_is_the_same_refusal(directory: DataDirectory) -> None:
+    async def life() -> None:
+        fleet = Fleet(directory)
+        await fleet.apply([assignment("web", refused="connection refused")])
+        assert (await fleet.apply([assignment("web", refused="no answer")])).lines() == ()
+        (row,) = status_rows(fleet.members, now=0)
+        assert row["last_error"] == "no answer"
+
+    run(life())

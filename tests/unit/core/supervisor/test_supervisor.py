@@ -184,3 +184,54 @@ def test_an_end_is_said_in_words() -> None:
     assert describe_status(3) == "exit code 3"
     assert describe_status(-9) == "killed by SIGKILL"
     assert describe_status(-250) == "killed by signal 250"
+
+
+def test_a_start_that_something_hinders_waits_for_a_retry_without_being_counted(tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    hindrances = ["no token"]
+    asked: list[str] = []
+
+    def hindrance() -> str:
+        asked.append(hindrances[-1])
+        return hindrances[-1]
+
+    async def run() -> int:
+        supervisor = Supervisor(
+            name="web-proxy",
+            start=sh(f"echo x >> {count}; test $(wc -l < {count}) -ge 2 && exec sleep 60; exit 1"),
+            supervise=lambda _process: Supervision(),
+            policy=lambda _supervision: RestartPolicy(backoff=FAST),
+            hindrance=hindrance,
+        )
+        running = asyncio.create_task(supervisor.run())
+        await until(lambda: len(asked) == 1)
+        assert supervisor.state is State.BACKOFF
+        supervisor.retry()
+        await until(lambda: len(asked) == 2)
+        assert (supervisor.state, supervisor.restarts) == (State.BACKOFF, 0)
+        hindrances.append("")
+        supervisor.retry()
+        await until(lambda: count.read_text().count("x") == 2 and supervisor.state is State.RUNNING)
+        supervisor.stop()
+        await running
+        return supervisor.restarts
+
+    assert asyncio.run(run()) == 1
+
+
+def test_one_that_waits_for_a_retry_can_be_stopped() -> None:
+    async def run() -> State:
+        supervisor = Supervisor(
+            name="web-proxy",
+            start=sh("exit 1"),
+            supervise=lambda _process: Supervision(),
+            policy=lambda _supervision: RestartPolicy(backoff=FAST),
+            hindrance=lambda: "no token",
+        )
+        running = asyncio.create_task(supervisor.run())
+        await until(lambda: supervisor.state is State.BACKOFF)
+        supervisor.stop()
+        await running
+        return supervisor.state
+
+    assert asyncio.run(run()) is State.STOPPED
