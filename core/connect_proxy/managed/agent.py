@@ -23,7 +23,7 @@ from connect_proxy.managed.control import ControlServer, socket_path
 from connect_proxy.managed.difference import Difference, expected, reload_lines
 from connect_proxy.managed.fleet import Fleet
 from connect_proxy.managed.loading import load_configuration
-from connect_proxy.managed.log_rotation import rotate_all
+from connect_proxy.managed.log_rotation import rotate_due
 from connect_proxy.managed.operations import Operations
 from connect_proxy.managed.options import ManagedAgentOptions
 from connect_proxy.managed.registrar import Registrar
@@ -238,7 +238,7 @@ class ManagedAgent:
     async def _rotate_logs(self) -> None:
         assert self._directory is not None
         while True:
-            await asyncio.to_thread(rotate_all, self._directory.logs_path)
+            await rotate_due(self._directory)
             await asyncio.sleep(ROTATION_PERIOD_S)
 
     def _keep(self, work: Coroutine[Any, Any, Any]) -> None:

@@ -1,10 +1,15 @@
 """The proxies' own logs: straight to files, so that the agent's death loses no line.
 
 ``<data_dir>/proxy/logs/<proxy id>-stdout.log`` and ``-stderr.log``, mode 0600, appended to. A file that
-grew too large or too old is rotated to ``.1``, ``.2`` … without losing a line: the head is copied and then
-taken out of the file in place (``fallocate(FALLOC_FL_COLLAPSE_RANGE)``, fallocate(2)), which the writer
-does not notice. Where the file system cannot do that the file is copied and truncated: what is written
-between the two is lost.
+grew too large or too old is rotated to ``.1``, ``.2`` … without losing a line:
+
+- a proxy that writes by connect-proxy itself (``builtin``) is told on its control socket to write to a new
+  file once the old one has its new name. Unlike a signal, that is answered: the rotation knows that
+  nothing is written to the old file any more;
+- every other program keeps its descriptor: the head is copied and then taken out of the file in place
+  (``fallocate(FALLOC_FL_COLLAPSE_RANGE)``, fallocate(2)), which the writer does not notice. Where the file
+  system cannot do that (tmpfs, btrfs, overlay on those) the file is copied and truncated: what is
+  written between the two is lost.
 """
 
 from __future__ import annotations
@@ -85,6 +90,21 @@ def folder_lock(folder: Path, kind: int) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def rename(path: Path, policy: RotationPolicy) -> None:
+    """Give it the name of a rotated file; its writer writes on to it, until it is told otherwise."""
+    with folder_lock(path.parent, fcntl.LOCK_EX):
+        _make_room(path, policy)
+        path.rename(path.with_name(f"{path.name}.1"))
+
+
+def take_back(path: Path) -> None:
+    """Undo :func:`rename`, unless its writer has made a new file already."""
+    renamed = path.with_name(f"{path.name}.1")
+    with folder_lock(path.parent, fcntl.LOCK_EX), contextlib.suppress(FileExistsError):
+        path.hardlink_to(renamed)
+        renamed.unlink()
 
 
 def rotate_in_place(path: Path, policy: RotationPolicy) -> bool:

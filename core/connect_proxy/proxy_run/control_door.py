@@ -1,7 +1,7 @@
 """A running proxy's own control socket: what the agent that started it asks and tells it.
 
-It is opened where ``CONNECT_PROXY_CONTROL_SOCKET`` names a path, mode 0600, and answers ``status`` and
-``set-log-level``.
+It is opened where ``CONNECT_PROXY_CONTROL_SOCKET`` names a path, mode 0600, and answers ``status``,
+``set-log-level`` and ``reopen-logs``.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from connect_proxy.errors import UsageError
+from connect_proxy.errors import ProxyControlError, UsageError
 from connect_proxy.plugin_api import Supervision
+from connect_proxy.proxy_run.log_reopening import reopen
 from connect_proxy.settings.fields import LOG_LEVELS
 from connect_proxy.snapshot.snapshot import SnapshotFeed
 from connect_proxy.supervisor.control_socket import ControlServer, fits
@@ -29,10 +30,12 @@ async def control_door(
     *,
     state: Callable[[], Awaitable[Mapping[str, Any]]],
     set_log_level: Callable[[str], Awaitable[None]],
+    writes_its_own_logs: bool = True,
 ) -> AsyncIterator[None]:
     """Open as long as the block runs; nothing where the variable is not set.
 
-    A socket that cannot be opened is logged: what carries traffic does not depend on who asks it.
+    *writes_its_own_logs*: False where a child does, whose output cannot be exchanged from outside. A
+    socket that cannot be opened is logged: what carries traffic does not depend on who asks it.
     """
     path = Path(environment.get(VARIABLE, ""))
     if not path.name:
@@ -49,7 +52,15 @@ async def control_door(
         log.info("the log level is %s now", level)
         return level
 
-    server = ControlServer(path, {"status": answer_status, "set-log-level": answer_level})
+    async def answer_reopening(request: Mapping[str, Any]) -> Any:
+        if not writes_its_own_logs:
+            message = "a program of its own writes these logs: they cannot be reopened"
+            raise ProxyControlError(message)
+        if not request.get("only_asked"):
+            reopen(request)
+
+    verbs = {"status": answer_status, "set-log-level": answer_level, "reopen-logs": answer_reopening}
+    server = ControlServer(path, verbs)
     try:
         if not fits(path):
             log.warning("no control socket: the path '%s' is too long for one", path)

@@ -283,6 +283,7 @@ class Foreground:
             self._context.environment,
             state=lambda: self._state(self._current_supervision()),
             set_log_level=lambda level: tell_level(self._current_supervision(), level),
+            writes_its_own_logs=isinstance(self._launch, InProcessLaunch),
         )
 
     def _current_supervision(self) -> Supervision | None:

@@ -23,6 +23,8 @@ REQUEST_LIMIT: Final = 1 << 20
 PATH_LIMIT: Final = 107
 """Bytes of a socket's path, sockaddr_un's 108 less the closing zero."""
 
+STOP_TIMEOUT_S: Final = 1.0
+
 Handler = Callable[[Mapping[str, Any]], Awaitable[Any]]
 
 
@@ -38,6 +40,7 @@ class ControlServer:
         self._path = path
         self._verbs = verbs
         self._server: asyncio.Server | None = None
+        self._conversations: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
 
     async def start(self) -> None:
         """Listen. A socket left by an agent that died is replaced: the data directory's lock is ours."""
@@ -54,12 +57,21 @@ class ControlServer:
         self._server = await asyncio.start_unix_server(self._converse, sock=listener, limit=REQUEST_LIMIT)
 
     async def stop(self) -> None:
-        """Close and remove the socket."""
-        if self._server is not None:
-            self._server.close()
-            self._path.unlink(missing_ok=True)
+        """Close and remove the socket; answers under way are still given, unless they take long."""
+        if self._server is None:
+            return
+        self._server.close()
+        self._path.unlink(missing_ok=True)
+        for task, writer in self._conversations.items():
+            if task is not asyncio.current_task():
+                writer.close()
+        if others := self._conversations.keys() - {asyncio.current_task()}:
+            await asyncio.wait(others, timeout=STOP_TIMEOUT_S)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._conversations[task] = writer
         try:
             while line := await reader.readline():
                 answer = await self._answer(line)
@@ -69,6 +81,7 @@ class ControlServer:
             log.debug("control connection ended: %s", exc)
         finally:
             writer.close()
+            del self._conversations[task]
 
     async def _answer(self, line: bytes) -> Mapping[str, Any]:
         try:

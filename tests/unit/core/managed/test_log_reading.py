@@ -180,3 +180,19 @@ for number in range(20000):
     assert rotations
     if lossless:
         assert read == [f"line {number}" for number in range(40000)]
+
+
+def test_a_renamed_file_is_followed_until_its_writer_has_made_a_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "web-proxy-stdout.log"
+    path.write_text("one\n")
+    tail = LogTail(path, last=None)
+    assert list(tail.lines()) == ["one"]
+    rotated = path.rename(tmp_path / "web-proxy-stdout.log.1")
+    assert list(tail.lines()) == []
+    with rotated.open("a") as writer:
+        writer.write("two\n")
+    assert list(tail.lines()) == ["two"]
+    with rotated.open("a") as writer:
+        writer.write("three\n")
+    path.write_text("four\n")
+    assert list(tail.lines()) == ["three", "four"]
