@@ -166,7 +166,7 @@ class InheritedDocument:
 
 @dataclass(frozen=True, kw_only=True)
 class ExecLaunch:
-    """A program that takes connect-proxy's place in the foreground (and is a child under the agent)."""
+    """A program that takes connect-proxy's place in the foreground. Managed, it is a child that stays."""
 
     argv: tuple[str, ...]
     """argv[0] is the program: a path, or a name searched in PATH of :attr:`env`."""

@@ -20,7 +20,8 @@ from connect_proxy.managed.api_services import ApiServices
 from connect_proxy.managed.assigning import Assigner, placed
 from connect_proxy.managed.configuration import AgentConfiguration
 from connect_proxy.managed.control import ControlServer, socket_path
-from connect_proxy.managed.difference import Difference, expected, reload_lines
+from connect_proxy.managed.difference import Difference, expected, level_lines, reload_lines
+from connect_proxy.managed.doors import doors_of
 from connect_proxy.managed.fleet import Fleet
 from connect_proxy.managed.loading import load_configuration
 from connect_proxy.managed.log_rotation import rotate_due
@@ -42,7 +43,8 @@ class ManagedAgent:
         self._options = options
         self._directory = options.directory
         self._client = connect_consul(options.access)
-        self._fleet = Fleet(options.directory, on_token=self._publish)
+        doors = doors_of(options.directory, options.control_folder)
+        self._fleet = Fleet(options.directory, doors=doors, on_token=self._publish)
         self._registrar = Registrar(
             self._client,
             remembered=options.directory.registered() if options.directory else (),
@@ -65,7 +67,6 @@ class ManagedAgent:
         )
         self._operations = Operations(
             self._fleet,
-            options.directory,
             reload=lambda dry_run: self._reload(dry_run=dry_run),
             files=lambda: self._configuration.files,
         )
@@ -141,7 +142,7 @@ class ManagedAgent:
     async def _apply(self, configuration: AgentConfiguration) -> Difference:
         """Make what the files say true: registrations first, so that a proxy finds its own."""
         async with self._applying:
-            for warning in configuration.warnings:
+            for warning in configuration.warnings if configuration is not self._configuration else ():
                 log.warning("%s", warning)
             self._api_services.forget_defined(configuration)
             whole = self._api_services.over(configuration)
@@ -157,22 +158,32 @@ class ManagedAgent:
     async def _reload(self, *, dry_run: bool = False) -> list[str]:
         """Read the files again and apply the difference. A broken file changes nothing."""
         configuration = load_configuration(self._options.paths)
-        before = self._registrar.wanted
+        before, level = self._registrar.wanted, self._level_of(configuration)
         if dry_run:
             whole = self._api_services.over(configuration)
             assignments = await self._assigner.assign(whole, dry_run=True)
             after = wanted_registrations(whole, placed(assignments))
-            return list(reload_lines(self._fleet.plan(assignments), before.values(), after))
+            lines = reload_lines(self._fleet.plan(assignments), before.values(), after)
+            return [*level_lines(self._assigner.log_level, level), *lines]
         self._options.manager.reloading()
         try:
             self._assigner.withdrawn.clear()
+            said = level_lines(self._assigner.log_level, level)
+            self._assigner.log_level = level
             plan = await self._apply(configuration)
-            lines = reload_lines(plan, before.values(), self._registrar.wanted.values())
+            if said:
+                self._options.set_level(level)
+                await self._operations.follow()
+            lines = (*said, *reload_lines(plan, before.values(), self._registrar.wanted.values()))
         finally:
             self._announce_readiness()
         for line in lines or ("nothing changed",):
             log.info("reload: %s", line)
         return list(lines)
+
+    def _level_of(self, configuration: AgentConfiguration) -> str:
+        level_of = self._options.level_of
+        return level_of(configuration) if level_of else self._assigner.log_level
 
     async def _reload_by_signal(self) -> None:
         try:

@@ -51,6 +51,8 @@ class Assigner:
         self._tokens = ProxyTokens(client)
         self.api_access = AgentAccess()
         """How custom daemons reach the agent's own API."""
+        self.log_level = options.log_level
+        """What proxies without an order of an operator are started with."""
         self.withdrawn: set[str] = set()
         """Services that were deregistered on the agent's API: not wanted until the next reload."""
         self.unsettled: set[str] = set()
@@ -120,7 +122,7 @@ class Assigner:
             proxy=proxy,
             port=port,
             access=access,
-            log_level=self._options.log_level,
+            log_level=self.log_level,
             environment=inherited(self._options.environment),
             refused=refusal,
         )

@@ -26,6 +26,8 @@ class Assignment:
     mints_token: bool = False
     """Its token is a random one, made anew at each start: Consul's ACLs are off."""
     log_level: str = "INFO"
+    ordered_log_level: str = ""
+    """An operator's, which counts before the other; empty: none."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The little of the agent's environment that proxies get: PATH, HOME, LANG …"""
     refused: str = ""

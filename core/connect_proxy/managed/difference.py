@@ -103,6 +103,11 @@ def reload_lines(plan: Difference, before: Iterable[Wanted], after: Iterable[Wan
     )
 
 
+def level_lines(before: str, after: str) -> tuple[str, ...]:
+    """For people: a changed log level. Proxies that can be told take it while they run."""
+    return (f"~ log_level (in place: {before} to {after})",) if before != after else ()
+
+
 def changed_keys(old: Wanted, new: Wanted) -> tuple[str, ...]:
     """The keys of a registration whose values differ, those of ``Proxy`` and ``Connect`` by their paths."""
     bodies = _differing(old.body, new.body)

@@ -7,23 +7,20 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
-from connect_proxy.errors import (
-    ConnectProxyError,
-    DataDirectoryError,
-    PassingError,
-    RefusedError,
-    UnknownProxyError,
-)
+from connect_proxy.errors import ConnectProxyError, DataDirectoryError, PassingError, UnknownProxyError
+from connect_proxy.managed.adoption import end_left, found_again
 from connect_proxy.managed.assignment import Assignment, with_new_token
 from connect_proxy.managed.difference import Difference, difference
+from connect_proxy.managed.doors import Doors, doors_of
 from connect_proxy.managed.ending import end_process
 from connect_proxy.managed.member import Member
 from connect_proxy.managed.starting import start_in, supervision_of
 from connect_proxy.managed.state_file import DataDirectory, ProxyRecord, Records
 from connect_proxy.managed.tokens import token_hash
-from connect_proxy.supervisor.adopted import AdoptedProcess, adopt
-from connect_proxy.supervisor.identity import executable_of, identity_of
+from connect_proxy.supervisor.adopted import AdoptedProcess
+from connect_proxy.supervisor.identity import identity_of
 from connect_proxy.supervisor.machine import RestartPolicy
 from connect_proxy.supervisor.states import ENDED_STATES, State
 from connect_proxy.supervisor.supervisor import Process, Supervisor
@@ -35,11 +32,16 @@ class Fleet:
     """Keeps running what is wanted. One event loop, no polling."""
 
     def __init__(
-        self, directory: DataDirectory | None, *, on_token: Callable[[], None] = lambda: None
+        self,
+        directory: DataDirectory | None,
+        *,
+        doors: Doors | None = None,
+        on_token: Callable[[], None] = lambda: None,
     ) -> None:
         """Without a data directory the proxies end with the agent, however it ends. *on_token* is told
         when a record's token hash changed."""
         self._directory = directory
+        self._doors = doors or doors_of(directory)
         self._on_token = on_token
         self._members: dict[str, Member] = {}
         self._remembered: dict[str, ProxyRecord] = dict(directory.read()) if directory else {}
@@ -90,26 +92,31 @@ class Fleet:
         """Start what was stopped, or what gave up. Raises RefusedError for what must not be started, or
         not yet: that is started as soon as it can be."""
         member = self.known(proxy_id)
-        assignment = member.assignment
-        hindrance = assignment.refused or assignment.awaits
-        member.record = dataclasses.replace(member.record, held=False, last_error=hindrance)
+        member.record = dataclasses.replace(member.record, held=False, last_error=member.hindrance)
         self._save()
         if member.task is None or member.task.done():
-            member.is_due = bool(assignment.awaits)
-            self._check(member)
+            member.is_due = bool(member.assignment.awaits)
+            member.check_startable()
             self._run(member, None)
 
     async def restart(self, proxy_id: str) -> None:
         """Stop and start it. Raises RefusedError, with nothing done, for what could not start again."""
         member = self.known(proxy_id)
-        self._check(member)
+        member.check_startable()
         await self._end(member)
         self.start(proxy_id)
 
-    def _check(self, member: Member) -> None:
-        if hindrance := member.assignment.refused or member.assignment.awaits:
-            message = f"'{member.record.id}' cannot be started now: {hindrance}"
-            raise RefusedError(message)
+    def order_log_level(self, proxy_id: str, level: str) -> None:
+        """Remember it for its starts, over restarts of the agent too; empty: its configuration counts."""
+        member = self.known(proxy_id)
+        member.record = dataclasses.replace(member.record, log_level=level)
+        self._save()
+
+    def door(self, proxy_id: str) -> Path | None:
+        """The control socket of a proxy that runs and has one: not a command."""
+        member = self.known(proxy_id)
+        running = member.supervisor is not None and member.supervisor.pid is not None
+        return self._doors.path(proxy_id) if running and not member.assignment.proxy.command else None
 
     def known(self, proxy_id: str) -> Member:
         """The member of that id. Raises UnknownProxyError."""
@@ -149,7 +156,7 @@ class Fleet:
             service_name=proxy.service_name,
             backend=proxy.backend,
         )
-        adopted = self._adopt(record)
+        adopted = found_again(record)
         outdated = adopted is not None and record.fingerprint != assignment.fingerprint
         if adopted is not None and (assignment.refused or (outdated and not assignment.awaits)):
             why = assignment.refused or "it runs with an older definition"
@@ -195,17 +202,6 @@ class Fleet:
             self._save()
         return member.assignment.awaits
 
-    def _adopt(self, record: ProxyRecord) -> AdoptedProcess | None:
-        if record.process is None:
-            return None
-        process = adopt(record.process)
-        if process is None:
-            log.info("%s: pid %d is gone or another's", record.id, record.process.pid)
-        else:
-            executable = executable_of(process.pid)
-            log.info("%s: found again with pid %d (%s)", record.id, process.pid, executable)
-        return process
-
     def _run(self, member: Member, adopted: AdoptedProcess | None) -> None:
         supervision = supervision_of(member.assignment)
         supervisor = Supervisor(
@@ -238,7 +234,10 @@ class Fleet:
             member.assignment = with_new_token(member.assignment)
         try:
             return start_in(
-                self._directory, member.assignment, before_exec=lambda pid: self._write_down(member, pid)
+                self._directory,
+                dataclasses.replace(member.assignment, ordered_log_level=member.record.log_level),
+                door=self._doors.path(member.record.id),
+                before_exec=lambda pid: self._write_down(member, pid),
             )
         except (OSError, PassingError) as exc:
             member.record = dataclasses.replace(member.record, last_error=str(exc))
@@ -292,11 +291,7 @@ class Fleet:
     async def _end_forgotten(self, wanted: Mapping[str, Assignment]) -> None:
         """Processes of an earlier agent that no definition asks for any more."""
         for name in [name for name in self._remembered if name not in wanted]:
-            record = self._remembered.pop(name)
-            process = adopt(record.process) if record.process else None
-            if process is not None:
-                log.info("%s: no definition asks for it any more: ending pid %d", name, process.pid)
-                await end_process(process)
+            await end_left(self._remembered.pop(name))
 
     # ------------------------------------------------------------ the state
 

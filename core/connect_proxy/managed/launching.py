@@ -21,6 +21,8 @@ log = logging.getLogger("connect_proxy.managed")
 
 CONTROL_SOCKET_VARIABLE: Final = "CONNECT_PROXY_CONTROL_SOCKET"
 """Where ``connect-proxy run`` opens its own control socket."""
+DATA_PLANE_LOG_LEVEL_VARIABLE: Final = "CONNECT_PROXY_DATA_PLANE_LOG_LEVEL"
+"""What ``connect-proxy run`` tells a data plane with logs of its own, once it is up."""
 
 REGISTRATION_WAIT: Final = "60s"
 """How long a proxy waits for its own registration: Consul may just be starting."""
@@ -73,10 +75,10 @@ def run_launch(assignment: Assignment, door: Path | None = None) -> ExecLaunch:
     proxy, access = assignment.proxy, assignment.access
     env = {**assignment.environment, **access.environment()}
     env["CONNECT_PROXY_TOKEN"] = env.pop("CONSUL_HTTP_TOKEN", "")
-    if door is not None:
-        env[CONTROL_SOCKET_VARIABLE] = str(door)
+    env[CONTROL_SOCKET_VARIABLE] = str(door or "")  # there for all: it says that the proxy is managed
     argv = (sys.executable, "-m", "connect_proxy", "run", "--backend", proxy.backend, "-proxy-id", proxy.id)
-    options = ("-wait", REGISTRATION_WAIT, "-log-level", assignment.log_level)
+    level = env[DATA_PLANE_LOG_LEVEL_VARIABLE] = assignment.ordered_log_level or assignment.log_level
+    options = ("-wait", REGISTRATION_WAIT, "-log-level", level)
     return ExecLaunch(argv=(*argv, *options), env=env)
 
 

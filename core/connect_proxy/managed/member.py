@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
+from connect_proxy.errors import RefusedError
 from connect_proxy.managed.assignment import Assignment
 from connect_proxy.managed.state_file import ProxyRecord
 from connect_proxy.supervisor.states import ENDED_STATES, State
@@ -28,6 +29,17 @@ class Member:
     """It runs with an older definition, and cannot be started with the new one yet."""
     is_due: bool = False
     """It is to be started as soon as nothing hinders it."""
+
+    @property
+    def hindrance(self) -> str:
+        """Why it is not to be started now, empty if it may be."""
+        return self.assignment.refused or self.assignment.awaits
+
+    def check_startable(self) -> None:
+        """Raises RefusedError with what hinders a start."""
+        if self.hindrance:
+            message = f"'{self.record.id}' cannot be started now: {self.hindrance}"
+            raise RefusedError(message)
 
     @property
     def state(self) -> str:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from connect_proxy.errors import ConnectProxyError, ControlError, UsageError
 from connect_proxy.managed.fleet import Fleet
 from connect_proxy.managed.member import Member, status_rows
-from connect_proxy.managed.state_file import DataDirectory
 from connect_proxy.settings.fields import LOG_LEVELS
 from connect_proxy.supervisor.control_socket import Handler, ask_at
 
+log = logging.getLogger("connect_proxy.managed")
+
+DEFAULT: Final = "DEFAULT"
+"""As a level: what the files or the agent's command line say."""
 DOOR_TIMEOUT_S: Final = 2.0
 """For a proxy's own control socket: one that hangs must not keep ``status`` of all others."""
 ORDER_TIMEOUT_S: Final = 10.0
@@ -29,14 +34,12 @@ class Operations:
     def __init__(
         self,
         fleet: Fleet,
-        directory: DataDirectory | None,
         *,
         reload: Callable[[bool], Awaitable[list[str]]],
         files: Callable[[], tuple[str, ...]],
     ) -> None:
         """*reload*: read the files again and apply them (or, told True, only say what would be)."""
         self._fleet = fleet
-        self._directory = directory
         self._reload = reload
         self._files = files
 
@@ -53,10 +56,10 @@ class Operations:
 
     async def _status(self, _request: Mapping[str, Any]) -> Any:
         members = self._fleet.members
-        names = [name for name, member in members.items() if self._has_door(member)]
-        seen = await asyncio.gather(*(self._seen_from_inside(name) for name in names))
+        doors = [self._fleet.door(name) for name in members]
+        seen = await asyncio.gather(*(self._seen_from_inside(door) for door in doors))
         expiries = {
-            name: inside.get("certificate_expiry") for name, inside in zip(names, seen, strict=True)
+            name: inside.get("certificate_expiry") for name, inside in zip(members, seen, strict=True)
         }
         return {
             "agent": {"pid": os.getpid(), "files": self._files()},
@@ -104,39 +107,53 @@ class Operations:
         return await self._reload(bool(request.get("dry_run")))
 
     async def _set_log_level(self, request: Mapping[str, Any]) -> Any:
-        """Until the proxy's next start; its definition or the agent's own level counts again then."""
+        """Now, and at every start until another order or a changed ``log_level``; ``default``: as the
+        files have it."""
         level = str(request.get("level", "")).upper()
-        if level not in LOG_LEVELS:
-            message = f'"{level}" is no log level; use one of {", ".join(LOG_LEVELS)}'
+        if level not in (*LOG_LEVELS, DEFAULT):
+            message = f'"{level}" is no log level; use one of {", ".join(LOG_LEVELS)}, default'
             raise UsageError(message)
 
-        async def tell(proxy_id: str) -> str:
-            await self._tell_level(proxy_id, level)
-            return f"{proxy_id}: {level}"
+        async def order(proxy_id: str) -> str:
+            return await self._order_level(proxy_id, "" if level == DEFAULT else level)
 
-        return await self._each(request, tell)
+        return await self._each(request, order)
 
-    async def _tell_level(self, proxy_id: str, level: str) -> None:
-        member = self._fleet.members[proxy_id]
-        if member.assignment.proxy.command:
+    async def _order_level(self, proxy_id: str, level: str) -> str:
+        """In words. *level* is empty for the configured one."""
+        assignment = self._fleet.known(proxy_id).assignment
+        if assignment.proxy.command:
             message = f"'{proxy_id}' runs a command of its own, whose log level is its own affair"
             raise ControlError(message)
-        if self._directory is None or not self._has_door(member):
-            message = f"'{proxy_id}' does not run with a control socket; start it first"
-            raise ControlError(message)
-        path = self._directory.door_path(proxy_id)
-        await ask_at(path, "set-log-level", timeout_s=ORDER_TIMEOUT_S, level=level)
-
-    def _has_door(self, member: Member) -> bool:
-        running = member.supervisor is not None and member.supervisor.pid is not None
-        return running and self._directory is not None and not member.assignment.proxy.command
-
-    async def _seen_from_inside(self, proxy_id: str) -> Mapping[str, Any]:
-        """What the proxy says of itself; nothing where its program has taken connect-proxy's place."""
-        assert self._directory is not None
-        path = self._directory.door_path(proxy_id)
+        self._fleet.order_log_level(proxy_id, level)
+        chosen = level or assignment.log_level
+        door = self._fleet.door(proxy_id)
+        if door is None:
+            return f"{proxy_id}: {chosen} from its next start"
         try:
-            inside: Mapping[str, Any] = await ask_at(path, "status", timeout_s=DOOR_TIMEOUT_S)
+            await ask_at(door, "set-log-level", timeout_s=ORDER_TIMEOUT_S, level=chosen)
+        except ControlError as exc:
+            message = f"'{proxy_id}' logs at {chosen} from its next start only: {exc}"
+            raise ControlError(message) from exc
+        return f"{proxy_id}: {chosen}"
+
+    async def follow(self) -> None:
+        """The configured level is another one: all orders are forgotten, and who runs is told."""
+        for proxy_id, member in self._fleet.members.items():
+            self._fleet.order_log_level(proxy_id, "")
+            if member.assignment.proxy.command or self._fleet.door(proxy_id) is None:
+                continue
+            try:
+                await self._order_level(proxy_id, "")
+            except ControlError as exc:
+                log.warning("%s", exc)
+
+    async def _seen_from_inside(self, door: Path | None) -> Mapping[str, Any]:
+        """What the proxy says of itself; nothing where it has no control socket."""
+        if door is None:
+            return {}
+        try:
+            inside: Mapping[str, Any] = await ask_at(door, "status", timeout_s=DOOR_TIMEOUT_S)
         except ControlError:
             return {}
         return inside

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from connect_proxy.managed.assignment import Assignment
@@ -27,7 +28,11 @@ def supervision_of(assignment: Assignment) -> Supervision:
 
 
 def start_in(
-    directory: DataDirectory | None, assignment: Assignment, *, before_exec: Callable[[int], None]
+    directory: DataDirectory | None,
+    assignment: Assignment,
+    *,
+    door: Path | None,
+    before_exec: Callable[[int], None],
 ) -> ChildProcess:
     """Start it; without a data directory it ends with us, however we end."""
     proxy_id = assignment.proxy.id
@@ -36,7 +41,7 @@ def start_in(
         return start(
             assignment,
             outputs,
-            door=directory.door_path(proxy_id) if directory else None,
+            door=door,
             before_exec=before_exec,
             dies_with_us=directory is None,
         )

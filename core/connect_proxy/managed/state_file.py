@@ -37,6 +37,8 @@ class ProxyRecord:
     process: ProcessIdentity | None = None
     held: bool = False
     """Stopped by an operator: not to be started until told so."""
+    log_level: str = ""
+    """An operator's order, until another one or a changed ``log_level`` of the files; empty: none."""
     token_accessor: str = ""
     token_hash: str = ""
     """SHA-256 of the secret, hexadecimal."""

@@ -12,12 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from connect_proxy.errors import ProxyControlError, UsageError
-from connect_proxy.plugin_api import Supervision
+from connect_proxy.errors import ProxyControlError
 from connect_proxy.proxy_run.log_reopening import reopen
-from connect_proxy.settings.fields import LOG_LEVELS
-from connect_proxy.snapshot.snapshot import SnapshotFeed
-from connect_proxy.supervisor.control_socket import ControlServer, fits
+from connect_proxy.supervisor.control_socket import ControlServer, Handler, fits
 
 log = logging.getLogger("connect_proxy.run")
 
@@ -42,25 +39,7 @@ async def control_door(
         yield
         return
 
-    async def answer_status(_request: Mapping[str, Any]) -> Any:
-        return await state()
-
-    async def answer_level(request: Mapping[str, Any]) -> Any:
-        level = canonical(str(request.get("level", "")))
-        logging.getLogger().setLevel(level)
-        await set_log_level(level)
-        log.info("the log level is %s now", level)
-        return level
-
-    async def answer_reopening(request: Mapping[str, Any]) -> Any:
-        if not writes_its_own_logs:
-            message = "a program of its own writes these logs: they cannot be reopened"
-            raise ProxyControlError(message)
-        if not request.get("only_asked"):
-            reopen(request)
-
-    verbs = {"status": answer_status, "set-log-level": answer_level, "reopen-logs": answer_reopening}
-    server = ControlServer(path, verbs)
+    server = ControlServer(path, _verbs(state, set_log_level, writes_its_own_logs=writes_its_own_logs))
     try:
         if not fits(path):
             log.warning("no control socket: the path '%s' is too long for one", path)
@@ -74,21 +53,25 @@ async def control_door(
         await server.stop()
 
 
-def canonical(level: str) -> str:
-    """A level's own name. Raises UsageError for what is none."""
-    if level not in LOG_LEVELS:
-        message = f'"{level}" is no log level; use one of {", ".join(LOG_LEVELS)}'
-        raise UsageError(message)
-    return "ERROR" if level == "ERR" else level
+def _verbs(
+    state: Callable[[], Awaitable[Mapping[str, Any]]],
+    set_log_level: Callable[[str], Awaitable[None]],
+    *,
+    writes_its_own_logs: bool,
+) -> Mapping[str, Handler]:
+    async def answer_status(_request: Mapping[str, Any]) -> Any:
+        return await state()
 
+    async def answer_level(request: Mapping[str, Any]) -> Any:
+        level = str(request.get("level", ""))
+        await set_log_level(level)
+        return level
 
-def certificate_expiry(feed: SnapshotFeed | None) -> str | None:
-    """When the leaf in use ends, RFC 3339; None before there is one."""
-    current = feed.current if feed else None
-    return current.leaf.valid_before.isoformat() if current else None
+    async def answer_reopening(request: Mapping[str, Any]) -> Any:
+        if not writes_its_own_logs:
+            message = "a program of its own writes these logs: they cannot be reopened"
+            raise ProxyControlError(message)
+        if not request.get("only_asked"):
+            reopen(request)
 
-
-async def tell_level(supervision: Supervision | None, level: str) -> None:
-    """Hand *level* on to the data plane, if it has one to set."""
-    if supervision is not None and supervision.set_log_level is not None:
-        await supervision.set_log_level(level)
+    return {"status": answer_status, "set-log-level": answer_level, "reopen-logs": answer_reopening}

@@ -10,7 +10,6 @@ import signal
 import subprocess
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from connect_proxy.backends import Backend
@@ -21,11 +20,13 @@ from connect_proxy.plugin_api import (
     InProcessLaunch,
     ProxyContext,
     ProxyProcess,
-    SnapshotFeed,
     Supervision,
 )
-from connect_proxy.proxy_run.control_door import certificate_expiry, control_door, tell_level
+from connect_proxy.proxy_run.control_door import control_door
 from connect_proxy.proxy_run.inheritance import announce, inheritance
+from connect_proxy.proxy_run.log_level import LogLevel
+from connect_proxy.proxy_run.picture import picture
+from connect_proxy.proxy_run.runtime import Runtime, reads_snapshots, watch
 from connect_proxy.proxy_run.runtime_directory import made
 from connect_proxy.proxy_run.self_registration import SelfRegistration
 from connect_proxy.proxy_run.succession import leave, obstacle, start_successor
@@ -39,15 +40,6 @@ if TYPE_CHECKING:  # a proxy in this process needs none of it: imported with the
 log = logging.getLogger("connect_proxy.run")
 
 READY_POLL_S = 0.05
-
-
-@dataclass(frozen=True, kw_only=True)
-class Runtime:
-    """What is lent to companions and in-process proxies (:class:`.plugin_api.ProxyRuntime`)."""
-
-    context: ProxyContext
-    consul: ConsulClient
-    snapshots: SnapshotFeed
 
 
 class Foreground:
@@ -70,6 +62,7 @@ class Foreground:
         self._supervision: Supervision | None = None
         self._watcher: SnapshotWatcher | None = None
         self._companion: Companion | None = None
+        self._log_level = LogLevel(context.environment, self._current_supervision)
         self._own: SelfRegistration | None = None
         self._keeping: asyncio.Task[None] | None = None
 
@@ -77,14 +70,15 @@ class Foreground:
         """Serve until it ends or is stopped; the exit code."""
         client = connect_consul(self._context.agent)
         described = self._context.described
-        self._watcher = SnapshotWatcher(
+        watcher = SnapshotWatcher(
             client,
             self._context.registration,
             token_file=self._context.agent.token_file,
             is_registered=described is None,
         )
-        runtime = Runtime(context=self._context, consul=client, snapshots=self._watcher)
-        watching = asyncio.create_task(self._watcher.run())
+        runtime = Runtime(context=self._context, consul=client, snapshots=watcher)
+        self._watcher = watcher if reads_snapshots(self._launch) else None
+        watching = asyncio.create_task(watch(self._watcher))
         try:
             async with AsyncExitStack() as stack:
                 if self._launch.runtime_dir:
@@ -111,7 +105,7 @@ class Foreground:
             return 128 + self._last_signal
         return main.result()
 
-    async def _end(self, watching: asyncio.Task[None], client: ConsulClient) -> None:
+    async def _end(self, watching: asyncio.Task[Any], client: ConsulClient) -> None:
         for task in (watching, *self._tasks):
             task.cancel()
         await asyncio.gather(watching, *self._tasks, return_exceptions=True)
@@ -166,6 +160,7 @@ class Foreground:
             log.info("ready")
             self._manager.ready("serving")
             announce(inheritance(self._context.environment))
+            self._keep(self._log_level.repeat())
 
     async def _is_ready(self) -> bool:
         supervision = self._current_supervision()
@@ -253,36 +248,23 @@ class Foreground:
         supervision = self._current_supervision()
         if supervision is not None and supervision.reopen_logs is not None:
             await supervision.reopen_logs()
-        log.info("state: %s", json.dumps(await self._state(supervision), default=str, sort_keys=True))
+        log.info("state: %s", json.dumps(await self._state(), default=str, sort_keys=True))
 
-    async def _state(self, supervision: Supervision | None) -> Mapping[str, Any]:
-        state: dict[str, Any] = {
-            "proxy": self._context.registration.id,
-            "backend": self._backend.name,
-            "certificate_expiry": certificate_expiry(self._watcher),
-        }
-        if self._watcher is not None:
-            feed = self._watcher.status
-            state["snapshot"] = {name: getattr(feed, name) for name in feed.__slots__}
-            if (current := self._watcher.current) is not None:
-                state["registration"] = current.registration_state.value
-        if self._supervisor is not None:
-            state["process"] = {
-                "state": self._supervisor.state.value,
-                "pid": self._supervisor.pid,
-                "restarts": self._supervisor.restarts,
-            }
-        if self._companion is not None:
-            state["companion"] = self._companion.status()
-        if supervision is not None and supervision.status is not None:
-            state["data_plane"] = await supervision.status()
-        return state
+    async def _state(self) -> Mapping[str, Any]:
+        return await picture(
+            self._context.registration.id,
+            self._backend.name,
+            watcher=self._watcher,
+            supervisor=self._supervisor,
+            companion=self._companion,
+            supervision=self._current_supervision(),
+        )
 
     def _door(self) -> AbstractAsyncContextManager[None]:
         return control_door(
             self._context.environment,
-            state=lambda: self._state(self._current_supervision()),
-            set_log_level=lambda level: tell_level(self._current_supervision(), level),
+            state=self._state,
+            set_log_level=self._log_level.order,
             writes_its_own_logs=isinstance(self._launch, InProcessLaunch),
         )
 

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import sys
 
-from connect_proxy.plugin_api import ExecLaunch, ProxyContext, RenderedConfig
+from connect_proxy.plugin_api import ChildLaunch, ExecLaunch, ProxyContext, RenderedConfig
 from connect_proxy.proxy_run.postponed import postpone_openssl
 from connect_proxy.proxy_run.request import RunRequest
 from connect_proxy.proxy_run.resolution import resolve, resolve_plainly
@@ -24,6 +24,10 @@ def run_proxy(request: RunRequest) -> int:
         sys.stdout.flush()
         return 0
     launch = backend.launch(context, config)
+    if context.is_managed and isinstance(launch, ExecLaunch):
+        # In our place nobody could drain it, tell its certificate or change its log level: the agent
+        # that started us asks for all that.
+        launch = ChildLaunch(argv=launch.argv, env=launch.env, documents=launch.documents)
     if isinstance(launch, ExecLaunch):
         from connect_proxy.proxy_run.readiness_notice import announce_when_ready
         from connect_proxy.supervisor.process import become, find_program

@@ -35,7 +35,7 @@ def obstacle(supervision: Supervision | None, environment: Mapping[str, str], *,
         return "this backend cannot be taken over by a new process"
     if os.getpid() == 1:
         return "the end of process 1 would be the end of its container; it stays"
-    if environment.get(CONTROL_SOCKET):
+    if CONTROL_SOCKET in environment:
         return "the agent that started this process looks after it: restart it there"
     return "this process is being stopped or replaced already" if busy else ""
 

@@ -45,6 +45,17 @@ class AdminClient:
         info: dict[str, Any] = json.loads(self._request("GET", "/server_info"))
         return info
 
+    def certificate_expiry(self) -> str | None:
+        """When the first certificate in use ends, RFC 3339 (``GET /certs``); None before there is one."""
+        told = json.loads(self._request("GET", "/certs"))
+        ends = [
+            one["expiration_time"]
+            for entry in told.get("certificates", ())
+            for one in entry.get("cert_chain", ())
+            if one.get("expiration_time")
+        ]
+        return min(ends, default=None)
+
     def _request(self, method: str, path: str) -> bytes:
         connection = _Connection(self._address)
         try:

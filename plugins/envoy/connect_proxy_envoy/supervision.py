@@ -90,13 +90,19 @@ class Envoy:
         await asyncio.to_thread(self._admin.post, "/reopen_logs")
 
     async def status(self) -> Mapping[str, Any]:
-        """Envoy's version, state and xDS connection."""
+        """Envoy's version, state, certificate and xDS connection."""
         try:
+            expiry = await asyncio.to_thread(self._admin.certificate_expiry)
             info = await asyncio.to_thread(self._admin.server_info)
             xds = await asyncio.to_thread(self._admin.statistics, r"^(control_plane|cluster_manager)\.")
         except ProxyControlError as exc:
             return {"state": "unreachable", "error": str(exc)}
-        return {"state": info.get("state"), "version": info.get("version"), "statistics": xds}
+        return {
+            "state": info.get("state"),
+            "version": info.get("version"),
+            "certificate_expiry": expiry,
+            "statistics": xds,
+        }
 
     def _inbound_connections(self) -> int:
         """Open connections from the mesh. An Envoy that is gone has none."""

@@ -142,6 +142,8 @@ def managed_options(
         api_address=None if api_is_elsewhere else api_address(settings),
         control_folder=control_folder,
         log_level=log_level(settings, configuration),
+        level_of=lambda read_again: log_level(settings, read_again),
+        set_level=lambda level: configure_logs(level, as_json=settings.boolean("log-json")),
         environment=dict(os.environ),
         manager=service_manager(os.environ, pid=os.getpid()),
     )

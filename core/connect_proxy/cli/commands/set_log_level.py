@@ -15,12 +15,15 @@ def execute(words: Sequence[str]) -> int:
     """Ask the running agent. Raises UsageError, AgentNotRunningError, ControlError."""
     from connect_proxy.managed.control import ask
 
-    summary = "Change how much running proxies log, until their next start."
+    summary = (
+        "Change how much managed proxies log: at once and at their next starts, until another order or a"
+        " changed log_level of the files. default: as the files have it."
+    )
     said = order("set-log-level", ROWS, words, usage="ID LEVEL | -all LEVEL [OPTIONS]", summary=summary)
     if said is None:
         return 0
     if not said.words:
-        message = "set-log-level needs a level: TRACE, DEBUG, INFO, WARN or ERROR"
+        message = "set-log-level needs a level: TRACE, DEBUG, INFO, WARN, ERROR or default"
         raise UsageError(message)
     *ids, level = said.words
     return tell(ask(said.folder, "set-log-level", level=level, **target(said, "set-log-level", words=ids)))

@@ -1,7 +1,6 @@
 """A running proxy answers who started it."""
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,11 +23,8 @@ async def set_level(level: str) -> None:
 
 
 @pytest.fixture(autouse=True)
-def root_level() -> Any:
-    before = logging.getLogger().level
+def nothing_told() -> None:
     told.clear()
-    yield
-    logging.getLogger().setLevel(before)
 
 
 def test_it_tells_its_state_and_takes_a_log_level(tmp_path: Path) -> None:
@@ -37,14 +33,25 @@ def test_it_tells_its_state_and_takes_a_log_level(tmp_path: Path) -> None:
     async def life() -> None:
         async with control_door({VARIABLE: str(path)}, state=state, set_log_level=set_level):
             assert await ask_at(path, "status", timeout_s=60) == await state()
-            assert await ask_at(path, "set-log-level", timeout_s=60, level="ERR") == "ERROR"
-            assert logging.getLogger().level == logging.ERROR
-            with pytest.raises(ControlError, match='"LOUD" is no log level'):
-                await ask_at(path, "set-log-level", timeout_s=60, level="LOUD")
+            assert await ask_at(path, "set-log-level", timeout_s=60, level="ERR") == "ERR"
         assert not path.exists()
 
     asyncio.run(life())
-    assert told == ["ERROR"]
+    assert told == ["ERR"]
+
+
+def test_logs_that_a_child_writes_cannot_be_reopened(tmp_path: Path) -> None:
+    path = tmp_path / "web.sock"
+
+    async def life() -> None:
+        door = control_door(
+            {VARIABLE: str(path)}, state=state, set_log_level=set_level, writes_its_own_logs=False
+        )
+        async with door:
+            with pytest.raises(ControlError, match="cannot be reopened"):
+                await ask_at(path, "reopen-logs", timeout_s=60, stdout="/x", stderr="/x")
+
+    asyncio.run(life())
 
 
 def test_without_the_variable_there_is_none_and_one_that_cannot_be_opened_stops_nothing(
