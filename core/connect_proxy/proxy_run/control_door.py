@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from connect_proxy.errors import ProxyControlError
 from connect_proxy.proxy_run.log_reopening import reopen
-from connect_proxy.supervisor.control_socket import ControlServer, Handler, fits
+from connect_proxy.supervisor.control_socket import ControlServer, Handler
 
 log = logging.getLogger("connect_proxy.run")
 
@@ -41,10 +41,7 @@ async def control_door(
 
     server = ControlServer(path, _verbs(state, set_log_level, writes_its_own_logs=writes_its_own_logs))
     try:
-        if not fits(path):
-            log.warning("no control socket: the path '%s' is too long for one", path)
-        else:
-            await server.start()
+        await server.start()
     except OSError as exc:
         log.warning("no control socket at '%s': %s", path, exc.strerror or exc)
     try:

@@ -7,11 +7,12 @@ The agent of managed proxies has one for its operators, each proxy one for the a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,8 +30,22 @@ Handler = Callable[[Mapping[str, Any]], Awaitable[Any]]
 
 
 def fits(path: Path) -> bool:
-    """Whether *path* can be a socket's."""
+    """Whether *path* can be a socket's as it stands."""
     return len(os.fsencode(path)) <= PATH_LIMIT
+
+
+@contextlib.contextmanager
+def short(path: Path) -> Iterator[str]:
+    """A name of the socket at *path* that fits, for as long as the block runs: by its folder's descriptor
+    where the path is too long and the system has ``/proc``. Raises OSError."""
+    if fits(path) or not os.path.isdir("/proc/self/fd"):
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
 
 
 class ControlServer:
@@ -48,7 +63,8 @@ class ControlServer:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         mask = os.umask(0o177)
         try:
-            listener.bind(str(self._path))
+            with short(self._path) as name:
+                listener.bind(name)
         except OSError:
             listener.close()
             raise
@@ -120,7 +136,8 @@ async def ask_at(path: Path, verb: str, *, timeout_s: float, **parts: Any) -> An
     """Ask who listens on *path*. Raises ControlError, also where nobody answers in time."""
     try:
         async with asyncio.timeout(timeout_s):
-            reader, writer = await asyncio.open_unix_connection(str(path), limit=REQUEST_LIMIT)
+            with short(path) as name:
+                reader, writer = await asyncio.open_unix_connection(name, limit=REQUEST_LIMIT)
             try:
                 writer.write(request_line(verb, **parts))
                 await writer.drain()

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import stat
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -108,3 +109,22 @@ def test_one_who_never_answers_is_given_up(tmp_path: Path) -> None:
 def test_a_path_longer_than_a_sockets_does_not_fit() -> None:
     assert fits(Path("/" + "x" * 106))
     assert not fits(Path("/" + "x" * 107))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_path_that_is_too_long_for_a_socket_is_reached_by_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 120)
+    folder.mkdir()
+
+    async def greet(_request: Mapping[str, Any]) -> Any:
+        return "hello"
+
+    async def life() -> None:
+        server = ControlServer(folder / "web.sock", {"greet": greet})
+        await server.start()
+        assert stat.S_IMODE((folder / "web.sock").stat().st_mode) == 0o600
+        assert await ask_at(folder / "web.sock", "greet", timeout_s=60) == "hello"
+        await server.stop()
+        assert not (folder / "web.sock").exists()
+
+    asyncio.run(life())
