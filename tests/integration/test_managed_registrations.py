@@ -322,7 +322,9 @@ def test_a_daemon_written_for_consul_1_2_serves_the_mesh(
         with echo_server() as service:
             proxy = managed_proxy("web", service_port=service.port)
             async with running_api(access_to(consul)) as running:
-                running.api.publish([published(proxy, port=port)], bind_address="127.0.0.1")
+                running.api.publish(
+                    [published(proxy, port=port)], files=AgentConfiguration(bind_address="127.0.0.1")
+                )
                 async with daemon(DAEMONS[language], running.port, tmp_path / "log"):
                     sent = b"through the mesh"
                     answer = lambda: echoed(port, context, sent) == sent  # noqa: E731
@@ -341,7 +343,9 @@ def test_its_upstreams_and_its_callers_are_those_of_the_mesh(consul: RealConsul,
         with echo_server() as service:
             proxy = managed_proxy("web", service_port=service.port, upstreams=(upstream,))
             async with running_api(access_to(consul)) as running, client_of(consul) as client:
-                running.api.publish([published(proxy, port=port)], bind_address="127.0.0.1")
+                running.api.publish(
+                    [published(proxy, port=port)], files=AgentConfiguration(bind_address="127.0.0.1")
+                )
                 config = {"bind_address": "127.0.0.1", "disable_tcp_check": True}
                 placed = PlacedProxy(proxy=replace(proxy, config=config), port=port)
                 await Registrar(client).apply(configuration(managed_service("web")), [placed])

@@ -224,7 +224,7 @@ class ManagedAgent:
         self._keep(self._apply(self._configuration))
 
     def _publish(self) -> None:
-        self._api.publish(self._assigner.published(), bind_address=self._configuration.bind_address)
+        self._api.publish(self._assigner.published(), files=self._configuration)
 
     def _remember(self, ids: frozenset[str]) -> None:
         if self._directory is not None:

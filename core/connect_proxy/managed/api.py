@@ -36,9 +36,10 @@ from connect_proxy.managed.api_rules import (
     proxy_may,
     service_id,
 )
+from connect_proxy.managed.configuration import AgentConfiguration
 from connect_proxy.managed.forwarding import ConsulBehind
 from connect_proxy.managed.proxy_view import PublishedProxy
-from connect_proxy.managed.published import PublishedProxies, shows
+from connect_proxy.managed.published import NO_FILES, PublishedProxies, shows
 from connect_proxy.managed.registrar import Registrar
 from connect_proxy.managed.wanted import SIDECAR_SUFFIX
 from connect_proxy.serving.asgi_server import AsgiServer
@@ -65,10 +66,10 @@ class AgentApi:
         self._behind: ConsulBehind | None = None
         self._server: AsgiServer | None = None
 
-    def publish(self, proxies: Iterable[PublishedProxy], *, bind_address: str = "") -> None:
-        """Show exactly these from now on; blocked queries look again. *bind_address*: the agent's own,
-        for proxies that name none."""
-        self._proxies.publish(proxies, bind_address=bind_address)
+    def publish(self, proxies: Iterable[PublishedProxy], *, files: AgentConfiguration = NO_FILES) -> None:
+        """Show exactly these from now on; blocked queries look again. *files*: what they say for proxies
+        that leave it out."""
+        self._proxies.publish(proxies, files=files)
 
     def over(self, app: ASGIApp) -> ASGIApp:
         """This API in front of *app*, which answers what is not answered here: the embedded agent's

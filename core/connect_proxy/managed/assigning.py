@@ -15,6 +15,7 @@ from connect_proxy.managed.api import PublishedProxy
 from connect_proxy.managed.assignment import Assignment, inherited
 from connect_proxy.managed.configuration import AgentConfiguration, ManagedProxy
 from connect_proxy.managed.fleet import Fleet
+from connect_proxy.managed.launching import words_of
 from connect_proxy.managed.options import ManagedAgentOptions
 from connect_proxy.managed.ports import PortAllocator
 from connect_proxy.managed.registrar import PlacedProxy, Registrar, sidecar_ports
@@ -112,6 +113,7 @@ class Assigner:
                 port=member.assignment.port,
                 token_hash=member.record.token_hash,
                 token_is_local=member.assignment.mints_token,
+                command=words_of(member.assignment),
             )
 
     # ------------------------------------------------------------ one proxy

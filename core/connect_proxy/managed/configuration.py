@@ -107,6 +107,8 @@ class AgentConfiguration:
     acl_token: Secret = NO_SECRET
     """``acl.tokens.agent`` or ``default``: used where the command line gives no token."""
     bind_address: str = ""
+    telemetry: Mapping[str, Any] = field(default=EMPTY, repr=False)
+    """As written; custom daemons are shown it. It may hold a password of a monitoring service."""
     files: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     """Said once at load: known Consul keys without a meaning here, group-writable files."""

@@ -35,7 +35,7 @@ AGENT: Final = _names(
     segment segment_limit segment_name_limit segments serf_lan serf_lan_allowed_cidrs serf_wan
     serf_wan_allowed_cidrs server server_name server_rejoin_age_max session_ttl_min
     skip_leave_on_interrupt snapshot_agent start_join start_join_wan sync_coordinate_interval_min
-    sync_coordinate_rate_target syslog_facility tagged_addresses telemetry tls tls_cipher_suites
+    sync_coordinate_rate_target syslog_facility tagged_addresses tls tls_cipher_suites
     tls_min_version tls_prefer_server_cipher_suites translate_wan_addrs ui ui_config ui_content_path
     ui_dir unix_sockets use_streaming_backend verify_incoming verify_incoming_https
     verify_incoming_rpc verify_outgoing verify_server_hostname version version_metadata

@@ -162,6 +162,7 @@ _AGENT: Final = Keys(
         "data_dir": text,
         "log_level": _log_level,
         "bind_addr": _address,
+        "telemetry": opaque,
     },
     unused=consul_keys.AGENT,
 )
@@ -234,6 +235,7 @@ def _configured(settings: Mapping[str, Any], **appended: Any) -> AgentConfigurat
         log_level=settings.get("LogLevel", ""),
         acl_token=_acl_token(settings),
         bind_address=settings.get("BindAddr", ""),
+        telemetry=frozen(settings.get("Telemetry", {})),
         **appended,
     )
 

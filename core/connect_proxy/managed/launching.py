@@ -72,14 +72,23 @@ def run_launch(assignment: Assignment, door: Path | None = None) -> ExecLaunch:
 
     *door*: where it opens its control socket.
     """
-    proxy, access = assignment.proxy, assignment.access
+    access = assignment.access
     env = {**assignment.environment, **access.environment()}
     env["CONNECT_PROXY_TOKEN"] = env.pop("CONSUL_HTTP_TOKEN", "")
     env[CONTROL_SOCKET_VARIABLE] = str(door or "")  # there for all: it says that the proxy is managed
-    argv = (sys.executable, "-m", "connect_proxy", "run", "--backend", proxy.backend, "-proxy-id", proxy.id)
-    level = env[DATA_PLANE_LOG_LEVEL_VARIABLE] = assignment.ordered_log_level or assignment.log_level
-    options = ("-wait", REGISTRATION_WAIT, "-log-level", level)
-    return ExecLaunch(argv=(*argv, *options), env=env)
+    env[DATA_PLANE_LOG_LEVEL_VARIABLE] = assignment.ordered_log_level or assignment.log_level
+    return ExecLaunch(argv=words_of(assignment), env=env)
+
+
+def words_of(assignment: Assignment) -> tuple[str, ...]:
+    """The command line that it is started with."""
+    proxy = assignment.proxy
+    if proxy.command:
+        return proxy.command
+    level = assignment.ordered_log_level or assignment.log_level
+    program = (sys.executable, "-m", "connect_proxy", "run")
+    which = ("--backend", proxy.backend, "-proxy-id", proxy.id)
+    return (*program, *which, "-wait", REGISTRATION_WAIT, "-log-level", level)
 
 
 def registration_of(assignment: Assignment) -> Registration:

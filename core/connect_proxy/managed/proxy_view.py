@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from connect_proxy.managed.configuration import ManagedProxy
 from connect_proxy.managed.registrations import filled_config, upstream_body
-from connect_proxy.mesh.immutable import thawed
+from connect_proxy.mesh.immutable import EMPTY, thawed
 from connect_proxy.mesh.registration import SERVICE, Upstream
 
 EXEC_MODE: Final = "daemon"
@@ -32,25 +33,47 @@ class PublishedProxy:
     """SHA-256 of the token that it was started with (``ProxyToken.hash``, ``ProxyRecord.token_hash``)."""
     token_is_local: bool
     """``ProxyToken.is_local``: Consul does not know that token."""
+    command: tuple[str, ...] = ()
+    """What it is started with, where its definition names no command."""
 
 
-def proxy_view(published: PublishedProxy, *, bind_address: str = "") -> dict[str, Any]:
-    """The answer's body. *bind_address*: the agent's own, for a proxy that names none."""
+def proxy_view(
+    published: PublishedProxy, *, bind_address: str = "", telemetry: Mapping[str, Any] = EMPTY
+) -> dict[str, Any]:
+    """The answer's body. *bind_address*: the agent's own, for a proxy that names none; *telemetry* too."""
     proxy = published.proxy
     config = filled_config(proxy, port=published.port, bind_address=bind_address or EVERYWHERE)
     if proxy.upstreams and "upstreams" not in config:
         # Where Consul 1.2 had them: its daemons look nowhere else.
         config["upstreams"] = [_upstream_config(upstream) for upstream in proxy.upstreams]
+    config["telemetry"] = telemetry_of(proxy, telemetry)
     return {
         "ProxyServiceID": proxy.id,
         "TargetServiceID": proxy.service_id,
         "TargetServiceName": proxy.service_name,
         "ContentHash": content_hash(published),
         "ExecMode": EXEC_MODE,
-        "Command": list(proxy.command),
+        "Command": list(proxy.command or published.command),
         "Config": config,
         "Upstreams": [upstream_body(upstream) for upstream in proxy.upstreams],
     }
+
+
+def telemetry_of(proxy: ManagedProxy, agents: Mapping[str, Any]) -> Any:
+    """The agent's own settings with a prefix for this proxy; what its config says comes before them.
+
+    Keys and defaults: Consul 1.2's ``telemetry``, whose ``prefix_filter`` became two lists.
+    """
+    said = proxy.config.get("telemetry", {})
+    if not isinstance(said, Mapping):
+        return thawed(said)
+    settings: dict[str, Any] = {"filter_default": True, **thawed(agents)}
+    rules = [str(rule) for rule in settings.pop("prefix_filter", ())]
+    for key, sign in (("allowed_prefixes", "+"), ("blocked_prefixes", "-")):
+        if prefixes := [rule[1:] for rule in rules if rule.startswith(sign)]:
+            settings[key] = prefixes
+    settings["metrics_prefix"] = f"{settings.get('metrics_prefix', 'consul')}.proxy.{proxy.service_id}"
+    return {**settings, **thawed(said)}
 
 
 def content_hash(published: PublishedProxy) -> str:

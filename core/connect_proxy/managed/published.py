@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
+from connect_proxy.managed.configuration import AgentConfiguration
 from connect_proxy.managed.proxy_view import PublishedProxy, content_hash, proxy_view
 from connect_proxy.managed.tokens import token_hash
 from connect_proxy.secret import Secret
+
+NO_FILES: Final = AgentConfiguration()
 
 
 class PublishedProxies:
@@ -17,14 +20,14 @@ class PublishedProxies:
 
     def __init__(self) -> None:
         self._by_id: Mapping[str, PublishedProxy] = {}
-        self._bind_address = ""
+        self._files = NO_FILES
         self._moved = asyncio.Event()
         self._closed = False
 
-    def publish(self, proxies: Iterable[PublishedProxy], *, bind_address: str) -> None:
+    def publish(self, proxies: Iterable[PublishedProxy], *, files: AgentConfiguration) -> None:
         """Know exactly these from now on."""
         self._by_id = {one.proxy.id: one for one in proxies}
-        self._bind_address = bind_address
+        self._files = files
         self._wake()
 
     def close(self) -> None:
@@ -41,7 +44,7 @@ class PublishedProxies:
 
     def view(self, published: PublishedProxy) -> dict[str, Any]:
         """The body of ``GET /v1/agent/connect/proxy/:id``."""
-        return proxy_view(published, bind_address=self._bind_address)
+        return proxy_view(published, bind_address=self._files.bind_address, telemetry=self._files.telemetry)
 
     async def changed(self, proxy_id: str, known: str) -> None:
         """Returns when that proxy's content hash is not *known* (any more), or nobody waits any more."""

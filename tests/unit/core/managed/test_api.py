@@ -9,6 +9,7 @@ from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.client import connect_consul
 from connect_proxy.managed.api import AgentApi
 from connect_proxy.managed.api_services import ApiServices
+from connect_proxy.managed.configuration import AgentConfiguration
 from connect_proxy.managed.registrar import PlacedProxy, Registrar
 from connect_proxy.mesh.registration import Upstream
 from support.agent_api_running import RunningApi, api_registration, published, running_api
@@ -27,7 +28,7 @@ def before_an_agent(scene: Callable[[RunningApi, RunningAgent], Awaitable[None]]
         async with running_agent() as agent:
             access = AgentAccess(port=int(agent.listening.http.rpartition(":")[2]))
             async with running_api(access) as running:
-                running.api.publish([published(WEB)], bind_address="127.0.0.1")
+                running.api.publish([published(WEB)], files=AgentConfiguration(bind_address="127.0.0.1"))
                 await scene(running, agent)
 
     asyncio.run(play())
@@ -62,6 +63,7 @@ def test_a_proxy_sees_itself_as_consul_1_2_showed_it() -> None:
                 "bind_port": 20001,
                 "local_service_address": "127.0.0.1:8080",
                 "upstreams": [{"destination_name": "redis", "local_bind_port": 1234}],
+                "telemetry": {"filter_default": True, "metrics_prefix": "consul.proxy.web"},
             },
             "Upstreams": [
                 {"DestinationType": "service", "DestinationName": "redis", "LocalBindPort": 1234}
@@ -117,7 +119,7 @@ def test_a_query_with_the_current_hash_waits_until_the_proxy_changes() -> None:
         known = {"hash": first["ContentHash"], "wait": "1m"}
         waiting = asyncio.create_task(running.http.get(VIEW, headers=TOKEN, params=known))
         # Published again as it was: nothing to tell, whether that came before or after the question.
-        running.api.publish([published(WEB)], bind_address="127.0.0.1")
+        running.api.publish([published(WEB)], files=AgentConfiguration(bind_address="127.0.0.1"))
         await running.http.get(VIEW, headers=TOKEN)
         assert not waiting.done()
         running.api.publish([published(WEB, port=20002)])

@@ -67,3 +67,34 @@ def test_the_hash_stays_where_nothing_is_shown_differently() -> None:
     before = published(managed_proxy())
     moved = replace(before.proxy, origin=Origin(file="other.hcl"))
     assert content_hash(replace(before, proxy=moved, token_hash="other")) == content_hash(before)
+
+
+def test_a_proxy_of_another_backend_shows_what_it_is_started_with() -> None:
+    started = replace(published(managed_proxy()), command=("/usr/bin/python3", "-m", "connect_proxy"))
+    assert proxy_view(started)["Command"] == ["/usr/bin/python3", "-m", "connect_proxy"]
+    assert content_hash(started) == content_hash(published(managed_proxy()))
+
+
+def test_the_agents_telemetry_is_shown_with_a_prefix_for_the_proxy() -> None:
+    agents = {"statsd_address": "127.0.0.1:8125", "prefix_filter": ["+consul.x", "-consul.y", "odd"]}
+    view = proxy_view(published(managed_proxy("web")), telemetry=frozen(agents))
+    assert view["Config"]["telemetry"] == {
+        "statsd_address": "127.0.0.1:8125",
+        "allowed_prefixes": ["consul.x"],
+        "blocked_prefixes": ["consul.y"],
+        "filter_default": True,
+        "metrics_prefix": "consul.proxy.web",
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ({"metrics_prefix": "mine"}, {"filter_default": True, "metrics_prefix": "mine"}),
+        ("no telemetry at all", "no telemetry at all"),
+    ],
+)
+def test_what_the_definition_says_of_telemetry_comes_first(said: Any, shown: Any) -> None:
+    agents = frozen({"metrics_prefix": "agents"})
+    view = proxy_view(published(managed_proxy(config={"telemetry": said})), telemetry=agents)
+    assert view["Config"]["telemetry"] == shown
