@@ -26,6 +26,7 @@ def execute(words: Sequence[str]) -> int:
         " machines and production are Consul's own business."
     )
     usage = "-config-dir DIRECTORY [OPTIONS] | -dev [OPTIONS]"
+    refuse_server(words)
     given = interpreted(words, VerbCommand("agent", ROWS, usage=usage, summary=summary))
     if given is None:
         return 0
@@ -66,6 +67,17 @@ def _managed(given: Given) -> int:
         )
         raise UsageError(message)
     return managed.run(call.settings, dataclasses.replace(call.access, datacenter=""))
+
+
+def refuse_server(words: Sequence[str]) -> None:
+    """Raise UsageError for Consul's ``-server``: people try it, and the embedded agent is none."""
+    if any(word.startswith("-") and word.lstrip("-").partition("=")[0] == "server" for word in words):
+        message = (
+            "-server is not a way of this agent: the embedded one (-dev) keeps its CA, its tokens and its"
+            " intentions in memory alone; for a Consul that keeps them, run `consul agent -server` and name"
+            " it with -http-addr"
+        )
+        raise UsageError(message)
 
 
 def refuse(given: Given, names: set[str], why: str) -> None:

@@ -74,6 +74,8 @@ def test_without_anything_to_run_it_says_what_there_is() -> None:
             "-http-addr cannot be used here: with -dev the embedded agent is the Consul",
         ),
         (["-config-dir", "x", "web"], 'does not take the word "web"'),
+        (["-server"], r"-server is not a way of this agent: the embedded one \(-dev\) keeps its CA"),
+        (["-dev", "--server=true"], "for a Consul that keeps them, run `consul agent -server`"),
     ],
 )
 def test_flags_of_the_other_way_are_refused(words: list[str], problem: str) -> None:
