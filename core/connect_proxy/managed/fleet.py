@@ -72,7 +72,8 @@ class Fleet:
             self._keep(self._members[name], assignments[name])
         for name in plan.added:
             self._forget(name)
-            await self._add(assignments[name])
+        # At the same time: what an older agent left may have to be drained first.
+        await asyncio.gather(*(self._add(assignments[name]) for name in plan.added))
         replaced = (*plan.changed, *(name for name, _why in plan.refused))
         await asyncio.gather(*(self._exchange(assignments[name]) for name in replaced))
         await self._end_forgotten(assignments)
