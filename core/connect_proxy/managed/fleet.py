@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -18,9 +17,7 @@ from connect_proxy.managed.ending import end_process
 from connect_proxy.managed.member import Member
 from connect_proxy.managed.starting import start_in, supervision_of
 from connect_proxy.managed.state_file import DataDirectory, ProxyRecord, Records
-from connect_proxy.managed.tokens import token_hash
 from connect_proxy.supervisor.adopted import AdoptedProcess
-from connect_proxy.supervisor.identity import identity_of
 from connect_proxy.supervisor.machine import RestartPolicy
 from connect_proxy.supervisor.states import ENDED_STATES, State
 from connect_proxy.supervisor.supervisor import Process, Supervisor
@@ -247,30 +244,13 @@ class Fleet:
     def _write_down(self, member: Member, pid: int) -> None:
         """On disk before the program runs: no proxy that the next agent does not know. Raises
         DataDirectoryError."""
-        member.record = dataclasses.replace(
-            member.record,
-            process=identity_of(pid),
-            fingerprint=member.assignment.fingerprint,
-            started_at=time.time(),
-            token_hash=token_hash(member.assignment.access.token),
-            restarts=member.supervisor.restarts if member.supervisor else 0,
-            last_error="",
-        )
+        member.note_start(pid)
         self._write()
         self._on_token()
 
     def _note(self, member: Member, state: State) -> None:
-        supervisor = member.supervisor
-        if supervisor is None or state in {State.STARTING, State.RUNNING}:
-            return
         if state in ENDED_STATES or state is State.BACKOFF:
-            member.record = dataclasses.replace(
-                member.record,
-                process=None,
-                started_at=0.0,
-                last_exit=supervisor.last_status,
-                restarts=supervisor.restarts,
-            )
+            member.note_end()
             self._save()
 
     async def _end(self, member: Member) -> None:

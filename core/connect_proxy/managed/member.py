@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -11,6 +13,8 @@ from typing import Any, Final
 from connect_proxy.errors import RefusedError
 from connect_proxy.managed.assignment import Assignment
 from connect_proxy.managed.state_file import ProxyRecord
+from connect_proxy.managed.tokens import token_hash
+from connect_proxy.supervisor.identity import identity_of
 from connect_proxy.supervisor.states import ENDED_STATES, State
 from connect_proxy.supervisor.supervisor import Supervisor
 
@@ -40,6 +44,29 @@ class Member:
         if self.hindrance:
             message = f"'{self.record.id}' cannot be started now: {self.hindrance}"
             raise RefusedError(message)
+
+    def note_start(self, pid: int) -> None:
+        """It is *pid* now, about to run."""
+        self.record = dataclasses.replace(
+            self.record,
+            process=identity_of(pid),
+            fingerprint=self.assignment.fingerprint,
+            started_at=time.time(),
+            token_hash=token_hash(self.assignment.access.token),
+            restarts=self.supervisor.restarts if self.supervisor else 0,
+            last_error="",
+        )
+
+    def note_end(self) -> None:
+        """It does not run any more."""
+        if self.supervisor is not None:
+            self.record = dataclasses.replace(
+                self.record,
+                process=None,
+                started_at=0.0,
+                last_exit=self.supervisor.last_status,
+                restarts=self.supervisor.restarts,
+            )
 
     @property
     def state(self) -> str:
