@@ -119,6 +119,7 @@ class ManagedAgent:
             await self._control.start()
         if self._directory is not None:
             self._keep(self._rotate_logs())
+        say_warnings(self._configuration)
         await self._apply(self._configuration)
         self._keep(self._registrar.keep())
         self._keep(self._settle())
@@ -142,8 +143,6 @@ class ManagedAgent:
     async def _apply(self, configuration: AgentConfiguration) -> Difference:
         """Make what the files say true: registrations first, so that a proxy finds its own."""
         async with self._applying:
-            for warning in configuration.warnings if configuration is not self._configuration else ():
-                log.warning("%s", warning)
             self._api_services.forget_defined(configuration)
             whole = self._api_services.over(configuration)
             assignments = await self._assigner.assign(whole)
@@ -167,6 +166,7 @@ class ManagedAgent:
             return [*level_lines(self._assigner.log_level, level), *lines]
         self._options.manager.reloading()
         try:
+            say_warnings(configuration)
             self._assigner.withdrawn.clear()
             said = level_lines(self._assigner.log_level, level)
             self._assigner.log_level = level
@@ -261,3 +261,9 @@ class ManagedAgent:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("%s", error, exc_info=None if isinstance(error, ConnectProxyError) else error)
+
+
+def say_warnings(configuration: AgentConfiguration) -> None:
+    """Once for every reading of the files, not whenever they are applied again."""
+    for warning in configuration.warnings:
+        log.warning("%s", warning)
