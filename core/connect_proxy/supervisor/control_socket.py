@@ -95,6 +95,10 @@ class ControlServer:
                 await writer.drain()
         except (ConnectionError, ValueError) as exc:  # gone, or a line beyond the limit
             log.debug("control connection ended: %s", exc)
+        except asyncio.CancelledError:
+            # The event loop ends. asyncio asks a connection's task for its exception, and fails at one
+            # that was cancelled (CPython 3.11): a traceback for nothing.
+            log.debug("control connection cancelled")
         finally:
             writer.close()
             del self._conversations[task]

@@ -66,7 +66,9 @@ async def serving(
     listener = StatusListener(sock, name)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
+        # Cancelled: the event loop ends, and asyncio fails at a connection whose task was (CPython 3.11).
+        ends = (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError, asyncio.CancelledError)
+        with contextlib.suppress(*ends):
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
                 await _answer(reader, writer, status)
         writer.close()

@@ -106,6 +106,31 @@ def test_one_who_never_answers_is_given_up(tmp_path: Path) -> None:
     asyncio.run(life())
 
 
+def test_an_event_loop_that_ends_during_a_conversation_says_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = asyncio.Event()
+
+    async def hang(_request: Mapping[str, Any]) -> Any:
+        asked.set()
+        await asyncio.Event().wait()
+
+    async def life() -> None:
+        server = ControlServer(tmp_path / "c.sock", {"hang": hang})
+        await server.start()
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "c.sock"))
+        writer.write(b'{"verb": "hang"}\n')
+        await asked.wait()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:  # as asyncio.run does at its end
+            task.cancel()
+        assert await reader.read() == b""
+        writer.close()
+        await server.stop()
+
+    asyncio.run(life())
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
 def test_a_path_longer_than_a_sockets_does_not_fit() -> None:
     assert fits(Path("/" + "x" * 106))
     assert not fits(Path("/" + "x" * 107))
