@@ -8,11 +8,11 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from connect_proxy_builtin import openssl_library
 from connect_proxy_builtin.policy import TlsMaterial, tls_material
-from connect_proxy_builtin.tls_channel import CHUNK, RECORD, SLICE, TlsChannel
-from connect_proxy_builtin.tls_contexts import tls_generation
-from connect_proxy_builtin.tls_engine import Generation, openssl_generation
+from connect_proxy_builtin.tls import openssl_library
+from connect_proxy_builtin.tls.channel import CHUNK, RECORD, SLICE, TlsChannel
+from connect_proxy_builtin.tls.contexts import tls_generation
+from connect_proxy_builtin.tls.engine import Generation, openssl_generation
 from support.builtin_sidecar import leaf_of, roots_of
 from support.mesh_ca import MeshCa
 

@@ -28,12 +28,12 @@ from connect_proxy.dev_agent.dns.server import respond
 from connect_proxy.dev_agent.filter_expression import FilterError, compile_filter
 from connect_proxy.dev_agent.records import ServiceRecord
 from connect_proxy.errors import AgentAnswerError, ApiError, PeerRefusedError
-from connect_proxy.managed.api_request import as_agent, token_of, wait_s
+from connect_proxy.managed.api.request import as_agent, token_of, wait_s
 from connect_proxy.mesh.spiffe import NotServiceIdentityError, parse_service_identity
 from connect_proxy.secret import Secret
 from connect_proxy.supervisor.clear_handshake import certificate_in_the_clear
-from connect_proxy_builtin.client_hello import offers_session
-from connect_proxy_builtin.peer_identity import identity_of
+from connect_proxy_builtin.tls.client_hello import offers_session
+from connect_proxy_builtin.tls.peer_identity import identity_of
 from fuzz.agent_stream import agent_says
 from fuzz.handshakes import caller_hears, server_flight, server_hears, stream_hears
 from fuzz.status_listener import status_listener_hears

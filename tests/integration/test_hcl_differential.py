@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connect_proxy.errors import ConfigurationError, MalformedDocumentError
-from connect_proxy.managed import consul_keys, decoding
-from connect_proxy.managed.decoding import read_table
-from connect_proxy.managed.hcl import parse_hcl, parse_json
+from connect_proxy.managed.definitions import consul_keys, decoding
+from connect_proxy.managed.definitions.decoding import read_table
+from connect_proxy.managed.definitions.hcl import parse_hcl, parse_json
 from support.real_parts import consul_binary
 
 pytestmark = pytest.mark.integration

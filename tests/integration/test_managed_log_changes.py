@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from connect_proxy.managed.log_files import RotationPolicy
-from connect_proxy.managed.log_rotation import rotate_due
+from connect_proxy.managed.logs.files import RotationPolicy
+from connect_proxy.managed.logs.rotation import rotate_due
 from connect_proxy.managed.state_file import DataDirectory
 from support.agents import client_environment
 from support.applications import echo_server

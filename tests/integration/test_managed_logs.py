@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from connect_proxy.managed.log_files import LogFiles, RotationPolicy
-from connect_proxy.managed.log_rotation import rotate_all
+from connect_proxy.managed.logs.files import LogFiles, RotationPolicy
+from connect_proxy.managed.logs.rotation import rotate_all
 from connect_proxy.managed.state_file import DataDirectory, ProxyRecord
 from support.agents import client_environment
 from support.embedded_agent import connect_proxy_program

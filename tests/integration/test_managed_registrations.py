@@ -21,7 +21,7 @@ import pytest
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.client import ConsulClient, connect_consul
 from connect_proxy.errors import ProxyTokenRefusedError
-from connect_proxy.managed.configuration import AgentConfiguration, CheckDefinition
+from connect_proxy.managed.definitions.configuration import AgentConfiguration, CheckDefinition
 from connect_proxy.managed.registrar import PlacedProxy, Registrar
 from connect_proxy.managed.tokens import ProxyTokens
 from connect_proxy.mesh.registration import Upstream

@@ -10,10 +10,14 @@ import httpx
 
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.client import connect_consul
-from connect_proxy.managed.api import AgentApi, PublishedProxy
-from connect_proxy.managed.api_registration import ApiRegistration
-from connect_proxy.managed.api_services import ApiServices
-from connect_proxy.managed.configuration import AgentConfiguration, ManagedProxy, ServiceDefinition
+from connect_proxy.managed.api.agent_api import AgentApi, PublishedProxy
+from connect_proxy.managed.api.registration import ApiRegistration
+from connect_proxy.managed.api.services import ApiServices
+from connect_proxy.managed.definitions.configuration import (
+    AgentConfiguration,
+    ManagedProxy,
+    ServiceDefinition,
+)
 from connect_proxy.managed.ports import PortAllocator
 from connect_proxy.managed.registrar import PlacedProxy, Registrar
 from connect_proxy.managed.tokens import token_hash

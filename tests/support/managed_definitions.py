@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from connect_proxy.managed.configuration import (
+from connect_proxy.managed.definitions.configuration import (
     AgentConfiguration,
     ManagedProxy,
     Origin,

@@ -13,18 +13,18 @@ from starlette.types import ASGIApp
 
 from connect_proxy.consul.client import connect_consul
 from connect_proxy.errors import ConnectProxyError, DataDirectoryError
-from connect_proxy.managed.api import AgentApi
-from connect_proxy.managed.api_listener import listening, reached_at
-from connect_proxy.managed.api_registration import ApiRegistration
-from connect_proxy.managed.api_services import ApiServices
+from connect_proxy.managed.api.agent_api import AgentApi
+from connect_proxy.managed.api.listener import listening, reached_at
+from connect_proxy.managed.api.registration import ApiRegistration
+from connect_proxy.managed.api.services import ApiServices
 from connect_proxy.managed.assigning import Assigner, placed
-from connect_proxy.managed.configuration import AgentConfiguration
 from connect_proxy.managed.control import ControlServer, socket_path
+from connect_proxy.managed.definitions.configuration import AgentConfiguration
+from connect_proxy.managed.definitions.loading import load_configuration
 from connect_proxy.managed.difference import Difference, expected, level_lines, reload_lines
 from connect_proxy.managed.doors import doors_of
 from connect_proxy.managed.fleet import Fleet
-from connect_proxy.managed.loading import load_configuration
-from connect_proxy.managed.log_rotation import rotate_due
+from connect_proxy.managed.logs.rotation import rotate_due
 from connect_proxy.managed.operations import Operations
 from connect_proxy.managed.options import ManagedAgentOptions
 from connect_proxy.managed.registrar import Registrar

@@ -11,9 +11,9 @@ from typing import Final
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.client import ConsulClient
 from connect_proxy.errors import AgentUnreachableError, ConnectProxyError, ConsulError, RefusedError
-from connect_proxy.managed.api import PublishedProxy
+from connect_proxy.managed.api.agent_api import PublishedProxy
 from connect_proxy.managed.assignment import Assignment, inherited
-from connect_proxy.managed.configuration import AgentConfiguration, ManagedProxy
+from connect_proxy.managed.definitions.configuration import AgentConfiguration, ManagedProxy
 from connect_proxy.managed.fleet import Fleet
 from connect_proxy.managed.launching import words_of
 from connect_proxy.managed.options import ManagedAgentOptions

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from connect_proxy.consul.access import AgentAccess
-from connect_proxy.managed.configuration import ManagedProxy
+from connect_proxy.managed.definitions.configuration import ManagedProxy
 from connect_proxy.secret import Secret
 
 

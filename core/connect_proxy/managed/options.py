@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from connect_proxy.consul.access import AgentAccess
-from connect_proxy.managed.configuration import AgentConfiguration
+from connect_proxy.managed.definitions.configuration import AgentConfiguration
 from connect_proxy.managed.state_file import DataDirectory
 from connect_proxy.supervisor.notify import ServiceManager
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from connect_proxy.errors import ConfigurationError, PortsExhaustedError
-from connect_proxy.managed.configuration import ManagedProxy, PortRanges
+from connect_proxy.managed.definitions.configuration import ManagedProxy, PortRanges
 from connect_proxy.mesh.immutable import EMPTY
 
 _NOT_ABOUT_THE_PORT: Final = frozenset({errno.EADDRNOTAVAIL, errno.EACCES, errno.EAFNOSUPPORT})

@@ -17,7 +17,7 @@ from connect_proxy.errors import (
     NoLeaderError,
     NotFoundError,
 )
-from connect_proxy.managed.configuration import AgentConfiguration
+from connect_proxy.managed.definitions.configuration import AgentConfiguration
 from connect_proxy.managed.registrations import (
     CHECK_PREFIX,
     PlacedProxy,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from connect_proxy.errors import ConfigurationError
-from connect_proxy.managed.configuration import (
+from connect_proxy.managed.definitions.configuration import (
     AgentConfiguration,
     CheckDefinition,
     ManagedProxy,

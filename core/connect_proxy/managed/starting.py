@@ -9,9 +9,9 @@ from typing import Final
 
 from connect_proxy.managed.assignment import Assignment
 from connect_proxy.managed.ending import STOP_TIMEOUT_S
-from connect_proxy.managed.labelled_output import labelled_pipe
 from connect_proxy.managed.launching import start
-from connect_proxy.managed.log_files import LogFiles
+from connect_proxy.managed.logs.files import LogFiles
+from connect_proxy.managed.logs.labelled_output import labelled_pipe
 from connect_proxy.managed.state_file import DataDirectory
 from connect_proxy.plugin_api import Supervision
 from connect_proxy.supervisor.process import ChildProcess

@@ -20,7 +20,7 @@ from connect_proxy.errors import (
     ProxyTokenRefusedError,
     UnknownTokenError,
 )
-from connect_proxy.managed.configuration import ManagedProxy
+from connect_proxy.managed.definitions.configuration import ManagedProxy
 from connect_proxy.secret import Secret
 
 log = logging.getLogger("connect_proxy.managed")

@@ -19,7 +19,7 @@ from connect_proxy_builtin.log_lines import ThinnedLog
 from connect_proxy_builtin.mailbox import Mailbox
 from connect_proxy_builtin.messages import News, Order
 from connect_proxy_builtin.policy import PlanePolicy
-from connect_proxy_builtin.tls_engine import generation
+from connect_proxy_builtin.tls.engine import generation
 from connect_proxy_builtin.worker import Worker
 
 log = logging.getLogger("connect_proxy.builtin")

@@ -12,14 +12,14 @@ from connect_proxy_builtin import proxy_protocol
 from connect_proxy_builtin.connection_states import INBOUND, Event, State, after
 from connect_proxy_builtin.dialling import dial
 from connect_proxy_builtin.messages import AuthorizeSource, Closed, Decide, Say
-from connect_proxy_builtin.peer_identity import PeerIdentity
 from connect_proxy_builtin.policy import InboundPolicy, SocketAddress
 from connect_proxy_builtin.poller import IN, OUT
 from connect_proxy_builtin.relay import Relay
 from connect_proxy_builtin.socket_errors import cause, is_of_tls, pending_error
 from connect_proxy_builtin.timers import Timer
-from connect_proxy_builtin.tls_channel import TlsChannel, receive
-from connect_proxy_builtin.tls_engine import Generation
+from connect_proxy_builtin.tls.channel import TlsChannel, receive
+from connect_proxy_builtin.tls.engine import Generation
+from connect_proxy_builtin.tls.peer_identity import PeerIdentity
 from connect_proxy_builtin.worker_state import Source, WorkerState
 
 TCP_CHECK: Final = "tcp_check"

@@ -18,8 +18,8 @@ from connect_proxy_builtin.poller import IN, OUT
 from connect_proxy_builtin.relay import Relay
 from connect_proxy_builtin.socket_errors import cause, pending_error
 from connect_proxy_builtin.timers import Timer
-from connect_proxy_builtin.tls_channel import TlsChannel, receive
-from connect_proxy_builtin.tls_engine import Generation
+from connect_proxy_builtin.tls.channel import TlsChannel, receive
+from connect_proxy_builtin.tls.engine import Generation
 from connect_proxy_builtin.worker_state import UpstreamState, WorkerState
 
 MAX_TRIES: Final = 3

@@ -18,7 +18,7 @@ from connect_proxy.mesh.spiffe import ServiceIdentity
 from connect_proxy.secret import Secret
 from connect_proxy.snapshot.snapshot import ProxySnapshot
 from connect_proxy_builtin import config_values
-from connect_proxy_builtin.tls_versions import EVERY_VERSION, TlsVersions, tls_versions
+from connect_proxy_builtin.tls.versions import EVERY_VERSION, TlsVersions, tls_versions
 
 LOCAL_CONNECT_TIMEOUT_S: Final = 1.0
 HANDSHAKE_TIMEOUT_S: Final = 10.0

@@ -17,13 +17,13 @@ from connect_proxy_builtin.data_plane import DataPlane
 from connect_proxy_builtin.descriptor_limit import raise_descriptor_limit
 from connect_proxy_builtin.exposures import exposures
 from connect_proxy_builtin.inheritance import Inherited
-from connect_proxy_builtin.leaf_clock import LeafClock
 from connect_proxy_builtin.listeners import PUBLIC
 from connect_proxy_builtin.messages import AuthorizeSource
 from connect_proxy_builtin.names import Names, names_in
 from connect_proxy_builtin.policy import PlanePolicy, plane_policy
 from connect_proxy_builtin.process_settings import status_address, worker_count
 from connect_proxy_builtin.status_server import StatusListener, serving
+from connect_proxy_builtin.tls.leaf_clock import LeafClock
 
 log = logging.getLogger("connect_proxy.builtin")
 

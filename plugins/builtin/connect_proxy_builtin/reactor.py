@@ -14,7 +14,7 @@ from typing import Final
 from connect_proxy_builtin.poller import Poller, new_poller
 from connect_proxy_builtin.scratch_memory import scratch_memory
 from connect_proxy_builtin.timers import Timer, Timers
-from connect_proxy_builtin.tls_channel import CHUNK, RECORD
+from connect_proxy_builtin.tls.channel import CHUNK, RECORD
 
 Handler = Callable[[int], None]
 

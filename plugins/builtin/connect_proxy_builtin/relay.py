@@ -20,7 +20,7 @@ from connect_proxy_builtin.idle_watch import IdleWatch
 from connect_proxy_builtin.poller import ERR, HUP, IN, OUT
 from connect_proxy_builtin.reactor import Reactor
 from connect_proxy_builtin.socket_errors import cause, reset_at_close
-from connect_proxy_builtin.tls_channel import SLICE, TlsChannel
+from connect_proxy_builtin.tls.channel import SLICE, TlsChannel
 
 UNWATCHED: Final = -1
 UNSET: Final = -2

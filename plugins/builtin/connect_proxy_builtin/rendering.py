@@ -16,7 +16,7 @@ from connect_proxy_builtin.policy import (
     upstream_policy,
 )
 from connect_proxy_builtin.process_settings import status_address, worker_count
-from connect_proxy_builtin.tls_versions import tls_versions
+from connect_proxy_builtin.tls.versions import tls_versions
 
 
 def effective_configuration(registration: Registration) -> Mapping[str, Any]:

@@ -19,7 +19,7 @@ from connect_proxy_builtin.outbound import Outbound
 from connect_proxy_builtin.poller import IN
 from connect_proxy_builtin.reactor import Reactor
 from connect_proxy_builtin.timers import Timer
-from connect_proxy_builtin.tls_engine import generation
+from connect_proxy_builtin.tls.engine import generation
 from connect_proxy_builtin.worker_state import UpstreamState, WorkerState
 
 REPORT_EVERY_S: Final = 0.25

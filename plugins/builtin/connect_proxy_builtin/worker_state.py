@@ -11,7 +11,7 @@ from connect_proxy_builtin.balancer import Balancer
 from connect_proxy_builtin.messages import Decide, News
 from connect_proxy_builtin.policy import InboundPolicy, UpstreamPolicy
 from connect_proxy_builtin.reactor import Reactor
-from connect_proxy_builtin.tls_engine import Generation
+from connect_proxy_builtin.tls.engine import Generation
 
 if TYPE_CHECKING:
     from connect_proxy_builtin.inbound import Inbound

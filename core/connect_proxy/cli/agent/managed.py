@@ -20,7 +20,7 @@ from connect_proxy.settings.resolve import ResolvedSettings, malformed
 from connect_proxy.settings.setting import Source
 
 if TYPE_CHECKING:
-    from connect_proxy.managed.configuration import AgentConfiguration
+    from connect_proxy.managed.definitions.configuration import AgentConfiguration
     from connect_proxy.managed.options import ManagedAgentOptions
     from connect_proxy.managed.state_file import DataDirectory
 
@@ -86,7 +86,7 @@ def _several(settings: ResolvedSettings, name: str) -> tuple[str, ...]:
 
 def read(paths: tuple[Path, ...]) -> AgentConfiguration:
     """What the files say, checked as ``connect-proxy validate`` does. Raises AgentConfigurationError."""
-    from connect_proxy.managed.loading import load_configuration
+    from connect_proxy.managed.definitions.loading import load_configuration
 
     return load_configuration(paths)
 

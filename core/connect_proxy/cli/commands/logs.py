@@ -25,7 +25,7 @@ POLL_S: Final = 0.25
 
 def execute(words: Sequence[str]) -> int:
     """Print them; with ``-f`` until interrupted. Raises UnknownProxyError, UsageError."""
-    from connect_proxy.managed.log_reading import LogTail, log_paths
+    from connect_proxy.managed.logs.reading import LogTail, log_paths
 
     summary = (
         "Print the last lines that managed proxies wrote, standard output and error, with the file's name"

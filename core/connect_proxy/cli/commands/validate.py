@@ -18,7 +18,7 @@ from connect_proxy.settings.setting import Setting
 from connect_proxy.settings.sources import defaults
 
 if TYPE_CHECKING:
-    from connect_proxy.managed.configuration import AgentConfiguration
+    from connect_proxy.managed.definitions.configuration import AgentConfiguration
 
 ROWS: Final = (
     Setting(name="format", default="text", choices=("text", "json"), help="How the findings are written."),
@@ -55,7 +55,7 @@ def execute(words: Sequence[str]) -> int:
 
 def checked(paths: Sequence[Path]) -> AgentConfiguration:
     """What *paths* say. Raises AgentConfigurationError: wrong files, or files that clash."""
-    from connect_proxy.managed.loading import load_configuration
+    from connect_proxy.managed.definitions.loading import load_configuration
 
     return load_configuration(paths)
 

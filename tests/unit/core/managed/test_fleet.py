@@ -13,7 +13,7 @@ import pytest
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.errors import RefusedError, UnknownProxyError
 from connect_proxy.managed.assignment import Assignment, inherited
-from connect_proxy.managed.configuration import ManagedProxy, Origin
+from connect_proxy.managed.definitions.configuration import ManagedProxy, Origin
 from connect_proxy.managed.fleet import Fleet
 from connect_proxy.managed.member import status_rows
 from connect_proxy.managed.state_file import DataDirectory

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.managed.assignment import Assignment, inherited
-from connect_proxy.managed.configuration import ManagedProxy, Origin
+from connect_proxy.managed.definitions.configuration import ManagedProxy, Origin
 from connect_proxy.managed.fleet import Fleet
 from connect_proxy.managed.state_file import DataDirectory
 from connect_proxy.supervisor.identity import identity_of, session_members

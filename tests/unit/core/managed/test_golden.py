@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from connect_proxy.managed.clashes import clashes
-from connect_proxy.managed.configuration import AgentConfiguration, Origin
-from connect_proxy.managed.decoding import KEYS
-from connect_proxy.managed.files import read_configuration
+from connect_proxy.managed.definitions.clashes import clashes
+from connect_proxy.managed.definitions.configuration import AgentConfiguration, Origin
+from connect_proxy.managed.definitions.decoding import KEYS
+from connect_proxy.managed.definitions.files import read_configuration
 from connect_proxy.managed.wanted import wanted_proxies
 from connect_proxy.secret import Secret
 

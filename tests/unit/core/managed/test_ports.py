@@ -3,7 +3,7 @@ import socket
 import pytest
 
 from connect_proxy.errors import ConfigurationError, PortsExhaustedError
-from connect_proxy.managed.configuration import PortRanges
+from connect_proxy.managed.definitions.configuration import PortRanges
 from connect_proxy.managed.ports import PortAllocator, can_bind, explicit_port
 from support.managed_definitions import managed_proxy
 from support.ports import free_port

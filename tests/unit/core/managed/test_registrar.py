@@ -8,7 +8,7 @@ import pytest
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.client import ConsulClient, connect_consul
 from connect_proxy.errors import AgentUnreachableError
-from connect_proxy.managed.configuration import CheckDefinition
+from connect_proxy.managed.definitions.configuration import CheckDefinition
 from connect_proxy.managed.registrar import PlacedProxy, Registrar
 from support.dev_agent_running import RunningAgent, running_agent
 from support.eventually import eventually

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from connect_proxy.managed.configuration import (
+from connect_proxy.managed.definitions.configuration import (
     AgentConfiguration,
     ManagedProxy,
     Origin,

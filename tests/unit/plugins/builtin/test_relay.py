@@ -21,9 +21,9 @@ from connect_proxy_builtin.policy import tls_material
 from connect_proxy_builtin.poller import IN, Poller, SelectorPoller, new_poller
 from connect_proxy_builtin.reactor import Reactor
 from connect_proxy_builtin.relay import Relay
-from connect_proxy_builtin.standard_session import standard_channel
-from connect_proxy_builtin.tls_channel import TlsChannel, receive
-from connect_proxy_builtin.tls_contexts import TlsGeneration, tls_generation
+from connect_proxy_builtin.tls.channel import TlsChannel, receive
+from connect_proxy_builtin.tls.contexts import TlsGeneration, tls_generation
+from connect_proxy_builtin.tls.standard_session import standard_channel
 from support.builtin_sidecar import leaf_of, roots_of
 from support.mesh_ca import MeshCa
 from support.processes import wait_until

@@ -8,7 +8,7 @@ from connect_proxy.cli.agent import managed
 from connect_proxy.cli.agent.rows import ROWS
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.errors import ConfigurationError, UsageError
-from connect_proxy.managed.configuration import AgentConfiguration
+from connect_proxy.managed.definitions.configuration import AgentConfiguration
 from connect_proxy.secret import Secret
 from connect_proxy.settings.resolve import ResolvedSettings, resolve
 from connect_proxy.settings.setting import Source, Sourced

@@ -1,0 +1,1 @@
+"""What the agent's files say: from text to frozen values."""

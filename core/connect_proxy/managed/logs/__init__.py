@@ -1,0 +1,1 @@
+"""What managed proxies write, and keeping it."""

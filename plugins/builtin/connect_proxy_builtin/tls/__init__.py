@@ -1,0 +1,1 @@
+"""Handshakes, records and identities: TLS on one of two OpenSSLs."""
