@@ -8,6 +8,12 @@ from typing import Any
 TRUST_DOMAIN = "11111111-2222-3333-4444-555555555555.consul"
 
 
+def node_services(*services: dict[str, Any], node: str = "pod-1") -> dict[str, Any]:
+    """``catalog/node-services/:node``; the catalog knows no content hash."""
+    listed = [{key: value for key, value in one.items() if key != "ContentHash"} for one in services]
+    return {"Node": {"Node": node, "Address": "127.0.0.9", "Datacenter": "dc1"}, "Services": listed}
+
+
 def sidecar(
     service: str = "web",
     *,

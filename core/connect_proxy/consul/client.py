@@ -77,6 +77,13 @@ class ConsulClient(Protocol):
     ) -> Answer[Registration]:
         """``GET /v1/agent/service/:id``, hash-blocking. Raises NotFoundError for an unknown id."""
 
+    async def node_services(self, node: str, *, service_id: str = "") -> tuple[Registration, ...]:
+        """``GET /v1/catalog/node-services/:node``: what the catalog has of a node.
+
+        With *service_id* only services of this id; with Consul 1.13 and newer their config holds the
+        central defaults too. Raises NotFoundError for a node that is unknown or may not be read.
+        """
+
     async def roots(self, *, index: int = 0, wait: float = 0) -> Answer[Roots]:
         """``GET /v1/agent/connect/ca/roots``."""
 

@@ -11,6 +11,7 @@ from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.answers import error_of
 from connect_proxy.consul.client import AclToken, Answer, Authorization
 from connect_proxy.consul.request import AgentRequest, HttpAnswer, blocking_params, hash_params, path_of
+from connect_proxy.errors import NotFoundError
 from connect_proxy.mesh.certificates import Leaf, Roots
 from connect_proxy.mesh.endpoints import Endpoint
 from connect_proxy.mesh.immutable import thawed
@@ -84,6 +85,20 @@ class HttpConsulClient:
         found = wire.registration(self._decode(answer, request), endpoint=request.endpoint)
         stated = answer.headers.get("x-consul-contenthash", "") or found.content_hash
         return Answer(value=replace(found, content_hash=stated), content_hash=stated)
+
+    async def node_services(self, node: str, *, service_id: str = "") -> tuple[Registration, ...]:
+        chosen = {"filter": f"ID == {_filter_text(service_id)}"} if service_id else {}
+        request = AgentRequest(
+            path=path_of("catalog", "node-services", node),
+            params={**chosen, "merge-central-config": ""},
+            needs=f'node:read on "{node}" and service:read on its services',
+        )
+        found = wire.node_services(await self._value(request), endpoint=request.endpoint)
+        if found is None:
+            message = f"the answer to {request.endpoint} names no node: '{node}' is not in the catalog"
+            raise NotFoundError(message)
+        # Chosen here too: what cannot be said in the filter, and agents that know none.
+        return tuple(one for one in found if service_id in {"", one.id})
 
     async def roots(self, *, index: int = 0, wait: float = 0) -> Answer[Roots]:
         request = AgentRequest(
@@ -258,6 +273,11 @@ def _index(answer: HttpAnswer) -> int:
 
 def _datacenter(name: str) -> dict[str, str]:
     return {"dc": name} if name else {}
+
+
+def _filter_text(value: str) -> str:
+    """*value* as a literal of Consul's filter language, which knows no escapes."""
+    return f"`{value}`" if '"' in value or "\\" in value else f'"{value}"'
 
 
 def _name_in(definition: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -63,6 +64,19 @@ def registrations(value: Any, *, endpoint: str) -> Mapping[str, Registration]:
             for service_id, item in services.by_name.items()
         }
     )
+
+
+def node_services(value: Any, *, endpoint: str) -> tuple[Registration, ...] | None:
+    """``catalog/node-services/:node``; None for a node that is not there.
+
+    The datacenter stands with the node only.
+    """
+    fields = Fields(value, Place(endpoint))
+    if not fields.has("Node"):
+        return None
+    datacenter = fields.section("Node").text("Datacenter")
+    found = (_registration(service) for service in fields.sections("Services"))
+    return tuple(replace(one, datacenter=one.datacenter or datacenter) for one in found)
 
 
 def _registration(fields: Fields) -> Registration:

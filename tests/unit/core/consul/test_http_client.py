@@ -290,3 +290,49 @@ def test_garbage_with_status_200_is_an_answer_error_naming_the_endpoint(
 def test_unusable_certificate_files_are_told_by_the_factory() -> None:
     with pytest.raises(ConfigurationError, match="CONSUL_CACERT"):
         connect_consul(AgentAccess(ca_file="/no/such/file"))
+
+
+NODE_SERVICES = "/v1/catalog/node-services/pod-1"
+
+
+def test_a_nodes_services_come_from_the_catalog_with_the_datacenter_of_the_node() -> None:
+    reply = Reply(body=consul_answers.node_services(consul_answers.sidecar()))
+    (found,), requests = talk(lambda client: client.node_services("pod-1"), reply, path=NODE_SERVICES)
+    assert (found.id, found.datacenter, found.content_hash) == ("web-sidecar-proxy", "dc1", "")
+    assert requests[0].target == f"{NODE_SERVICES}?merge-central-config="
+
+
+def test_one_of_them_is_chosen_also_by_a_consul_that_does_not_filter() -> None:
+    both = consul_answers.node_services(consul_answers.sidecar(), consul_answers.sidecar("db"))
+    found, requests = talk(
+        lambda client: client.node_services("pod-1", service_id="db-sidecar-proxy"),
+        Reply(body=both),
+        path=NODE_SERVICES,
+    )
+    assert [one.id for one in found] == ["db-sidecar-proxy"]
+    assert requests[0].params["filter"] == 'ID == "db-sidecar-proxy"'
+
+
+@pytest.mark.parametrize("service_id", ['a"b', "a\\b"])
+def test_an_id_that_would_end_the_text_of_a_filter_is_quoted_otherwise(service_id: str) -> None:
+    _, requests = talk(
+        lambda client: client.node_services("pod-1", service_id=service_id),
+        Reply(body=consul_answers.node_services()),
+        path=NODE_SERVICES,
+    )
+    assert requests[0].params["filter"] == f"ID == `{service_id}`"
+
+
+@pytest.mark.parametrize("services", [None, []])
+def test_a_node_that_is_not_in_the_catalog_is_not_found(services: Any) -> None:
+    reply = Reply(body={"Node": None, "Services": services})
+    error = refusal(lambda client: client.node_services("pod-1"), reply, path=NODE_SERVICES)
+    assert isinstance(error, NotFoundError)
+    assert "'pod-1' is not in the catalog" in str(error)
+
+
+def test_a_node_that_may_not_be_read_is_told_with_the_rules_it_takes() -> None:
+    reply = text(403, "Permission denied")
+    error = refusal(lambda client: client.node_services("pod-1"), reply, path=NODE_SERVICES)
+    assert isinstance(error, PermissionDeniedError)
+    assert 'node:read on "pod-1" and service:read' in str(error)
