@@ -63,6 +63,16 @@ def wanted_gateway(options: Mapping[str, Sourced]) -> WantedGateway | None:
 
 
 @hookspec(firstresult=True)
+def wanted_node(options: Mapping[str, Sourced]) -> str | None:
+    """The node in whose catalog record the proxy stands; None if the agent itself has it. Optional.
+
+    When: before the look-up, with ``-proxy-id`` and for gateways too. By convention the option is
+    ``-node-name``. May not do I/O. Errors: UsageError for options that contradict it.
+    """
+    raise NotImplementedError
+
+
+@hookspec(firstresult=True)
 def gather_facts(context: ProxyContext) -> Mapping[str, Any]:
     """What must be looked up on this host before anything can be rendered. Optional.
 

@@ -73,6 +73,11 @@ class Backend:
         wanted: WantedGateway | None = self._call("wanted_gateway", kinds, options=options)
         return wanted
 
+    def wanted_node(self, options: Mapping[str, Sourced]) -> str:
+        """The node whose catalog record its options ask for; empty if they ask for none."""
+        node: str = self._call("wanted_node", (str,), default="", options=options)
+        return node
+
     def gather_facts(self, context: ProxyContext) -> Mapping[str, Any]:
         """What it found on this host; nothing if it has no such hook."""
         facts: Mapping[str, Any] = self._call("gather_facts", (Mapping,), default=EMPTY, context=context)

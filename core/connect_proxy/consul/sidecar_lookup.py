@@ -39,22 +39,33 @@ async def find_proxy(
     proxy_id: str = "",
     sidecar_for: str = "",
     kind: str = CONNECT_PROXY,
+    node: str = "",
     wait_s: float = 0.0,
     clock: Clock | None = None,
 ) -> Registration:
     """The registration of the proxy with id *proxy_id*, else of the one sidecar of *sidecar_for*.
 
     With another *kind*, a gateway's, the one instance of that kind is found where no id is named.
+    With *node* the proxy *proxy_id* is read from the catalog's record of that node: no agent need
+    run on it.
     With *wait_s* > 0 a registration that is not there yet, an agent that does not answer and a
     missing leader are waited for so many seconds; NotReadyError tells what was still wrong then.
     Raises RegistrationMissingError, RegistrationAmbiguousError, WrongKindError, and the errors of
     the client.
     """
+    if node and not proxy_id:
+        message = (
+            f"-node-name '{node}' requires -proxy-id: say which proxy of this node is meant "
+            "(or set CONNECT_PROXY_ID)"
+        )
+        raise UsageError(message)
     if not proxy_id and not sidecar_for and kind == CONNECT_PROXY:
         message = "no proxy is named: give -proxy-id ID or -sidecar-for ID"
         raise UsageError(message)
 
     async def find_now() -> Registration:
+        if node:
+            return await _in_catalog(client, node=node, proxy_id=proxy_id, kind=kind)
         return await _find_now(client, proxy_id=proxy_id, sidecar_for=sidecar_for, kind=kind)
 
     if wait_s <= 0:
@@ -100,6 +111,33 @@ async def _find_now(client: ConsulClient, *, proxy_id: str, sidecar_for: str, ki
     if answer.value.kind != kind:
         raise _wrong_kind(answer.value, kind)
     return answer.value
+
+
+async def _in_catalog(client: ConsulClient, *, node: str, proxy_id: str, kind: str) -> Registration:
+    try:
+        found = await client.node_services(node, service_id=proxy_id)
+        known = found or await client.node_services(node)
+    except NotFoundError as exc:
+        message = (
+            f"no node '{node}' is in the catalog: check -node-name and -datacenter; with ACLs the token "
+            "must be allowed to read it (node:read)"
+        )
+        raise RegistrationMissingError(message) from exc
+    if not found:
+        proxies = {one.id for one in known if one.kind == kind}
+        message = (
+            f"no proxy with id '{proxy_id}' is in the catalog of node '{node}': {_hint(proxy_id, proxies)}"
+        )
+        raise RegistrationMissingError(message)
+    if len(found) > 1:
+        message = (
+            f"{len(found)} services with id '{proxy_id}' are in the catalog of node '{node}': "
+            "say which with -namespace"
+        )
+        raise RegistrationAmbiguousError(message, proxy_ids=[one.id for one in found])
+    if found[0].kind != kind:
+        raise _wrong_kind(found[0], kind, at_agent=False)
+    return found[0]
 
 
 def _the_only(kind: str, services: Mapping[str, Registration]) -> str:
@@ -148,10 +186,10 @@ def _missing(proxy_id: str, services: Mapping[str, Registration], kind: str) -> 
     return RegistrationMissingError(message)
 
 
-def _wrong_kind(found: Registration, wanted: str) -> WrongKindError:
+def _wrong_kind(found: Registration, wanted: str, *, at_agent: bool = True) -> WrongKindError:
     kind = found.kind or "a plain service"
     what = "a sidecar proxy" if wanted == CONNECT_PROXY else "such a gateway"
-    hint = "" if found.kind else f"; for its sidecar use -sidecar-for {found.id}"
+    hint = "" if found.kind or not at_agent else f"; for its sidecar use -sidecar-for {found.id}"
     message = f"'{found.id}' is of the wrong kind: '{kind}', not '{wanted}': give the id of {what}{hint}"
     return WrongKindError(message)
 

@@ -46,10 +46,11 @@ async def resolve(
     Unless only the bootstrap is wanted, the leaf is asked for once: without service:write nothing
     would come up, and that is to be said before anything is started.
     """
-    described = _described(request)
+    node = request.backend.wanted_node(request.options)
+    described = None if node else _described(request)
     client = connect(request.access)
     try:
-        registration = described.registration if described else await _looked_up(request, client)
+        registration = described.registration if described else await _looked_up(request, client, node)
         agent_self = await _agent_self(client)
         if not request.bootstrap and registration.kind == CONNECT_PROXY:
             await client.leaf(registration.destination_service_name)
@@ -74,7 +75,7 @@ def _described(request: RunRequest) -> DescribedRegistration | None:
     return described
 
 
-async def _looked_up(request: RunRequest, client: ConsulClient) -> Registration:
+async def _looked_up(request: RunRequest, client: ConsulClient, node: str) -> Registration:
     proxy_id, kind = request.proxy_id, CONNECT_PROXY
     if (gateway := request.backend.wanted_gateway(request.options)) is not None:
         kind = gateway.kind
@@ -83,7 +84,12 @@ async def _looked_up(request: RunRequest, client: ConsulClient) -> Registration:
             await client.register_service({**gateway.definition, "ID": proxy_id})
             log.info("registered %r as %r", proxy_id, kind)
     return await find_proxy(
-        client, proxy_id=proxy_id, sidecar_for=request.sidecar_for, kind=kind, wait_s=request.wait_s
+        client,
+        proxy_id=proxy_id,
+        sidecar_for=request.sidecar_for,
+        kind=kind,
+        node=node,
+        wait_s=request.wait_s,
     )
 
 

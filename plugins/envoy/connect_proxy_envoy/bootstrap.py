@@ -13,7 +13,7 @@ from connect_proxy_envoy import telemetry
 from connect_proxy_envoy.address import Address, PipeAddress
 from connect_proxy_envoy.facts import AgentGrpc, HostFacts, facts_of
 from connect_proxy_envoy.knobs import Knobs
-from connect_proxy_envoy.node import AGENT_CLUSTER, node_cluster
+from connect_proxy_envoy.node import AGENT_CLUSTER, node_cluster, node_metadata
 from connect_proxy_envoy.observability import observability
 from connect_proxy_envoy.stats_sinks import stats_sinks
 from connect_proxy_envoy.stats_tags import stats_tags
@@ -90,10 +90,7 @@ def _node(context: ProxyContext) -> dict[str, Any]:
     return {
         "cluster": node_cluster(context),
         "id": registration.id,
-        "metadata": {
-            "namespace": registration.namespace or "default",
-            "partition": registration.partition or "default",
-        },
+        "metadata": node_metadata(context, partition=registration.partition or "default"),
     }
 
 

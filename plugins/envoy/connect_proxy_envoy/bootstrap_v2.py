@@ -10,7 +10,7 @@ from typing import Any, Final
 from connect_proxy.plugin_api import ProxyContext
 from connect_proxy_envoy.facts import HostFacts
 from connect_proxy_envoy.knobs import Knobs
-from connect_proxy_envoy.node import AGENT_CLUSTER, node_cluster
+from connect_proxy_envoy.node import AGENT_CLUSTER, node_cluster, node_metadata
 from connect_proxy_envoy.observability import observability
 from connect_proxy_envoy.stats_sinks import stats_sinks
 from connect_proxy_envoy.stats_tags import stats_tags_v2
@@ -35,10 +35,7 @@ def document_v2(context: ProxyContext, facts: HostFacts, knobs: Knobs) -> dict[s
         "node": {
             "cluster": node_cluster(context),
             "id": context.registration.id,
-            "metadata": {
-                "namespace": context.registration.namespace or "default",
-                "envoy_version": version,
-            },
+            "metadata": node_metadata(context, envoy_version=version),
         },
         "static_resources": _static_resources(context, facts, knobs),
     }

@@ -155,7 +155,11 @@ def _xds_source(context: ProxyContext, agent: AgentXds | None, program: EnvoyPro
     if context.registration.kind != CONNECT_PROXY:
         return _xds_of_gateway(context, wanted)
     chosen = choose_xds_source(
-        wanted, agent, program.version, ignore_compatibility=context.option("ignore-envoy-compatibility")
+        wanted,
+        agent,
+        program.version,
+        ignore_compatibility=context.option("ignore-envoy-compatibility"),
+        from_catalog=bool(context.option("node-name")),
     )
     log.info("xDS by %s: %s", "the agent" if not chosen.is_local else "connect-proxy", chosen.reason)
     return chosen

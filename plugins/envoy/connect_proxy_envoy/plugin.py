@@ -37,6 +37,14 @@ def wanted_gateway(options: Mapping[str, Sourced]) -> WantedGateway | None:
 
 
 @hookimpl
+def wanted_node(options: Mapping[str, Sourced]) -> str | None:
+    """``-node-name``."""
+    from connect_proxy_envoy.node import wanted_node as wanted
+
+    return wanted(options)
+
+
+@hookimpl
 def gather_facts(context: ProxyContext) -> Mapping[str, Any]:
     """Envoy, its version, the agent's xDS, the admin address."""
     from connect_proxy_envoy.facts import gather

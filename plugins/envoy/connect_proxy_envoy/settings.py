@@ -79,6 +79,11 @@ XDS: Final = (
         help="Directory of CA certificates for the agent's gRPC port.",
     ),
     Setting(
+        name="node-name",
+        metavar="NODE",
+        help="Read the proxy from the catalog's record of this node, not from an agent; needs -proxy-id.",
+    ),
+    Setting(
         name="no-central-config",
         type=Type.BOOLEAN,
         default=False,

@@ -24,9 +24,14 @@ class XdsSource:
 
 
 def choose_xds_source(
-    wanted: str, agent: AgentXds | None, envoy: Version, *, ignore_compatibility: bool
+    wanted: str,
+    agent: AgentXds | None,
+    envoy: Version,
+    *,
+    ignore_compatibility: bool,
+    from_catalog: bool = False,
 ) -> XdsSource:
-    """The source for ``-xds`` *wanted*.
+    """The source for ``-xds`` *wanted*. Of a proxy *from_catalog* only Consul knows what it needs.
 
     *agent* is None where the token may not read agent/self. Raises RefusedError where ``-xds agent``
     was asked for and the agent does not support this Envoy, and where this Envoy is too old for ours.
@@ -34,17 +39,20 @@ def choose_xds_source(
     if wanted == XDS_LOCAL:
         return _local(envoy, "-xds local was given")
     objection = _objection(agent, envoy, ignore_compatibility=ignore_compatibility)
-    if wanted == XDS_AUTO and objection:
+    if wanted == XDS_AUTO and objection and not from_catalog:
         return _local(envoy, objection)
     if agent is not None and not ignore_compatibility and not is_supported(envoy, agent.supported_envoys):
+        instead = "another Envoy" if from_catalog else "-xds local, which serves any Envoy,"
         message = (
             f"Envoy {envoy} is not supported by this Consul agent, which lists "
-            f"{', '.join(agent.supported_envoys)}; use -xds local, which serves any Envoy, "
-            "or -ignore-envoy-compatibility"
+            f"{', '.join(agent.supported_envoys)}; use {instead} or -ignore-envoy-compatibility"
         )
         raise RefusedError(message)
     if wanted == XDS_AGENT:
         return XdsSource(source=XDS_AGENT, reason="-xds agent was given")
+    if from_catalog:
+        reason = "with -node-name no agent has the registration that -xds local would follow"
+        return XdsSource(source=XDS_AGENT, reason=reason)
     if agent is None:
         reason = "agent/self may not be read with this token (agent:read)"
         return XdsSource(source=XDS_AGENT, reason=reason)

@@ -51,7 +51,7 @@ def template_fields(
         "ProxyCluster": node_cluster(context),
         "ProxyID": registration.id,
         "ProxySourceService": node_cluster(context),
-        "NodeName": "",
+        "NodeName": context.option("node-name"),
         "Namespace": registration.namespace or "default",
         "Partition": registration.partition or "default",
         "Datacenter": context.datacenter or registration.datacenter,

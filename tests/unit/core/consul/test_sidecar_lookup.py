@@ -20,7 +20,7 @@ from connect_proxy.mesh.registration import Registration
 from support import consul_answers
 from support.manual_clock import ManualClock
 from support.ports import free_port
-from support.scripted_agent import Raw, ScriptedAgent, text
+from support.scripted_agent import Raw, Reply, ScriptedAgent, text
 
 SERVICES = "/v1/agent/services"
 
@@ -199,3 +199,70 @@ def test_an_agent_that_never_listens_is_not_ready_either() -> None:
 
     with pytest.raises(NotReadyError, match="connection refused"):
         asyncio.run(go())
+
+
+NODE_SERVICES = "/v1/catalog/node-services/pod-1"
+
+
+def in_catalog(*services: dict[str, Any]) -> Callable[[ScriptedAgent], None]:
+    """An agent at which nothing is registered, and a catalog with *services* at node ``pod-1``."""
+
+    def fill(agent: ScriptedAgent) -> None:
+        agent.put(NODE_SERVICES, consul_answers.node_services(*services))
+        agent.put("/v1/catalog/node-services/nowhere", {"Node": None, "Services": None})
+
+    return fill
+
+
+def test_with_a_node_the_proxy_is_read_from_its_record_in_the_catalog() -> None:
+    fill = in_catalog(consul_answers.sidecar(), consul_answers.sidecar("db"))
+    found = find(fill, proxy_id="db-sidecar-proxy", node="pod-1")
+    assert (found.destination_service_name, found.datacenter) == ("db", "dc1")
+
+
+def test_a_gateway_is_found_there_too() -> None:
+    gateway = {**consul_answers.sidecar(proxy_id="edge"), "Kind": "mesh-gateway"}
+    found = find(in_catalog(gateway), proxy_id="edge", kind="mesh-gateway", node="pod-1")
+    assert found.kind == "mesh-gateway"
+
+
+@pytest.mark.parametrize("wanted", [{}, {"sidecar_for": "web"}, {"kind": "mesh-gateway"}])
+def test_a_node_without_a_proxys_id_is_a_usage_error(wanted: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"^-node-name 'pod-1' requires -proxy-id: .*CONNECT_PROXY_ID"):
+        find(in_catalog(consul_answers.sidecar()), node="pod-1", **wanted)
+
+
+def test_an_unknown_node_is_missing() -> None:
+    with pytest.raises(RegistrationMissingError, match=r"no node 'nowhere' is in the catalog.*-datacenter"):
+        find(in_catalog(), proxy_id="p", node="nowhere")
+
+
+def test_an_unknown_proxy_of_a_node_is_missing_and_a_near_one_is_named() -> None:
+    with pytest.raises(
+        RegistrationMissingError, match=r"of node 'pod-1': did you mean 'web-sidecar-proxy'\?"
+    ):
+        find(in_catalog(consul_answers.sidecar()), proxy_id="web-sidecar-prox", node="pod-1")
+
+
+def test_two_services_of_one_id_are_ambiguous() -> None:
+    twice = in_catalog(consul_answers.sidecar(), consul_answers.sidecar())
+    with pytest.raises(RegistrationAmbiguousError, match=r"2 services with id .*-namespace"):
+        find(twice, proxy_id="web-sidecar-proxy", node="pod-1")
+
+
+def test_a_plain_service_of_a_node_is_of_the_wrong_kind() -> None:
+    plain = {**consul_answers.sidecar(proxy_id="web"), "Kind": ""}
+    with pytest.raises(WrongKindError, match="'a plain service'") as failure:
+        find(in_catalog(plain), proxy_id="web", node="pod-1")
+    assert "-sidecar-for" not in str(failure.value)
+
+
+def test_a_proxy_that_is_not_in_the_catalog_yet_is_waited_for() -> None:
+    def fill(agent: ScriptedAgent) -> None:
+        in_catalog(consul_answers.sidecar())(agent)
+        agent.script(NODE_SERVICES, Reply(body={"Node": None, "Services": None}))
+
+    clock = ManualClock()
+    found = find(fill, proxy_id="web-sidecar-proxy", node="pod-1", wait_s=10, clock=clock)
+    assert found.id == "web-sidecar-proxy"
+    assert len(clock.slept) == 1

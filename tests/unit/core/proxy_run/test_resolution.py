@@ -9,9 +9,12 @@ from connect_proxy.backends import load_backend
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.errors import UsageError
 from connect_proxy.mesh.registration import Upstream
+from connect_proxy.plugin_api import ProxyContext, Source, Sourced
 from connect_proxy.proxy_run.request import RunRequest
 from connect_proxy.proxy_run.resolution import resolve, warn_of_open_doors
 from connect_proxy.testing import examples
+from support.consul_answers import node_services, sidecar
+from support.scripted_agent import ScriptedAgent
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture, **parts: object) -> list[str]:
@@ -51,3 +54,31 @@ def test_a_run_without_a_proxys_name_says_how_to_name_one() -> None:
     request = RunRequest(backend=load_backend("custom_exec"), access=AgentAccess())
     with pytest.raises(UsageError, match=r"-sidecar-for.*-proxy-id"):
         asyncio.run(resolve(request))
+
+
+NODE = {"node-name": Sourced("pod-1", Source.FLAG, "-node-name")}
+
+
+def test_the_node_that_a_backend_wants_is_read_from_the_catalog() -> None:
+    async def go() -> ProxyContext:
+        async with ScriptedAgent() as agent:
+            agent.put("/v1/catalog/node-services/pod-1", node_services(sidecar()))
+            agent.put("/v1/agent/self", {"Config": {"Datacenter": "dc9"}})
+            return await resolve(_request(agent.access(), proxy_id="web-sidecar-proxy"))
+
+    context = asyncio.run(go())
+    assert context.registration.id == "web-sidecar-proxy"
+    assert context.datacenter == "dc1", "the proxy's, not that of the agent that was asked"
+
+
+def test_a_node_without_a_proxys_id_is_told_before_anything_else() -> None:
+    with pytest.raises(UsageError, match="-node-name 'pod-1' requires -proxy-id"):
+        asyncio.run(resolve(_request(AgentAccess())))
+
+
+def _request(access: AgentAccess, proxy_id: str = "") -> RunRequest:
+    backend = load_backend("envoy")
+    defaults = {row.name: Sourced(row.default, Source.DEFAULT) for row in backend.options()}
+    return RunRequest(
+        backend=backend, access=access, proxy_id=proxy_id, options=defaults | NODE, bootstrap=True
+    )

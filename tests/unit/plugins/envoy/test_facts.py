@@ -104,6 +104,16 @@ def test_an_old_consul_is_served_locally_and_the_log_says_why(
     assert line.startswith("xDS by connect-proxy: Consul 1.8.7")
 
 
+def test_a_proxy_in_the_catalog_is_served_by_the_agent_and_the_log_says_why(
+    envoy: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        facts = gather(_context(envoy, given={"node_name": "pod-1"}))
+    assert facts.grpc is not None
+    [line] = [message for message in caplog.messages if message.startswith("xDS by")]
+    assert line.startswith("xDS by the agent: with -node-name")
+
+
 def test_a_consul_with_v3_serves_envoy_itself(envoy: Path) -> None:
     facts = gather(_context(envoy, NEW))
     assert facts.grpc is not None

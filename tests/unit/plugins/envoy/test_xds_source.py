@@ -92,3 +92,18 @@ def test_an_agent_that_lists_an_envoy_without_v2_serves_v3() -> None:
 @pytest.mark.parametrize("told", [{}, {"xDS": None}, {"xDS": {"Ports": 1}, "Config": {"Version": 2}}])
 def test_malformed_agent_self_counts_as_not_told(told: dict[str, object]) -> None:
     assert read_agent_xds(told).is_off
+
+
+@pytest.mark.parametrize("agent", [FITS, OLD, OFF, None])
+def test_of_a_proxy_in_the_catalog_auto_takes_the_agent_and_says_why(agent: AgentXds | None) -> None:
+    chosen = choose_xds_source("auto", agent, ENVOY, ignore_compatibility=True, from_catalog=True)
+    assert chosen.source == "agent"
+    assert "-node-name" in chosen.reason
+
+
+def test_of_a_proxy_in_the_catalog_local_xds_is_no_way_out() -> None:
+    with pytest.raises(
+        RefusedError, match=r"1\.40\.0 .* 1\.33\.1; use another Envoy or -ignore"
+    ) as refusal:
+        choose_xds_source("auto", OTHER, ENVOY, ignore_compatibility=False, from_catalog=True)
+    assert "-xds local" not in str(refusal.value)
