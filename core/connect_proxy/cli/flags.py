@@ -9,8 +9,9 @@ from typing import Any
 
 from connect_proxy.cli import PROGRAM
 from connect_proxy.cli.arguments import normalised
+from connect_proxy.cli.verb_command import VerbCommand
 from connect_proxy.errors import UsageError
-from connect_proxy.settings.setting import Setting, Source, Sourced, Type
+from connect_proxy.settings.setting import Source, Sourced, Type
 from connect_proxy.settings.sources import Layer
 
 
@@ -21,18 +22,6 @@ class Given:
     layer: Layer
     positional: tuple[str, ...] = ()
     passthrough: tuple[str, ...] = ()
-
-
-class VerbCommand:
-    """One verb and its flags. Its help is made by :mod:`connect_proxy.cli.help_page`."""
-
-    def __init__(
-        self, name: str, rows: Sequence[Setting], *, usage: str, summary: str, own: str = ""
-    ) -> None:
-        """*own*: the heading of flags that belong to no group."""
-        self.name, self.rows = name, tuple(rows)
-        self.usage, self.summary = usage, summary
-        self.own = own or "Options"
 
 
 def interpreted(words: Sequence[str], command: VerbCommand) -> Given | None:

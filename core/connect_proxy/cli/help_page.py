@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 from connect_proxy.cli import PROGRAM
-from connect_proxy.cli.flags import VerbCommand
+from connect_proxy.cli.verb_command import VerbCommand
 from connect_proxy.settings.setting import Setting, Type
 
 WIDTH: Final = 100

@@ -12,7 +12,8 @@ import click
 
 from connect_proxy.cli import PROGRAM
 from connect_proxy.cli.agent.rows import DATA_DIR
-from connect_proxy.cli.flags import VerbCommand, interpreted
+from connect_proxy.cli.flags import interpreted
+from connect_proxy.cli.verb_command import VerbCommand
 from connect_proxy.errors import UsageError
 from connect_proxy.settings.resolve import ResolvedSettings, resolve
 from connect_proxy.settings.setting import Setting, Type

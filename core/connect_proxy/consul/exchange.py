@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from connect_proxy.consul.access import AgentAccess
-from connect_proxy.consul.failures import hung_up, told
+from connect_proxy.consul.failures import hung_up
 from connect_proxy.consul.request import AgentRequest
+from connect_proxy.consul.unreachable import told
 from connect_proxy.errors import AgentAnswerError, AgentUnreachableError, ConfigurationError
 
 CONNECT_TIMEOUT_S: Final = 5.0

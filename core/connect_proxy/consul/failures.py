@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 
 from connect_proxy.consul.access import AgentAccess
+from connect_proxy.consul.unreachable import told
 from connect_proxy.errors import AgentUnreachableError
 
 
@@ -23,11 +24,6 @@ def unreachable(exc: Exception, access: AgentAccess) -> AgentUnreachableError:
         if isinstance(cause, OSError) and cause.errno is not None:
             return _socket_failure(cause, access)
     return told(_last_words(causes), "is that the agent's address, and is it running?", access)
-
-
-def told(what: str, remedy: str, access: AgentAccess) -> AgentUnreachableError:
-    """The error that names the agent, what failed, and the remedy."""
-    return AgentUnreachableError(f"the Consul agent at '{access.url}' cannot be reached: {what}; {remedy}")
 
 
 def hung_up(what: str, access: AgentAccess) -> AgentUnreachableError:

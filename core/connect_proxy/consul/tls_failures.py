@@ -11,6 +11,7 @@ from typing import Final
 
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.answers import wrong_scheme
+from connect_proxy.consul.unreachable import told
 from connect_proxy.errors import AgentUnreachableError
 
 NOT_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST")
@@ -29,8 +30,6 @@ def without_busy(causes: Sequence[BaseException]) -> list[BaseException]:
 
 def failure(causes: Sequence[BaseException], access: AgentAccess) -> AgentUnreachableError | None:
     """The error for the nearest of *causes* that is TLS's; None if there is none."""
-    from connect_proxy.consul.failures import told
-
     cause = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
     if cause is None:
         return None

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from connect_proxy_builtin.balancer import Balancer
 from connect_proxy_builtin.messages import Decide, News
 from connect_proxy_builtin.policy import InboundPolicy, UpstreamPolicy
 from connect_proxy_builtin.reactor import Reactor
 from connect_proxy_builtin.tls.engine import Generation
-
-if TYPE_CHECKING:
-    from connect_proxy_builtin.inbound import Inbound
 
 
 class Connection(Protocol):
@@ -25,6 +22,13 @@ class Connection(Protocol):
 
     def moved(self) -> Iterator[tuple[str, int]]:
         """The counters that its bytes belong to, and how many there were so far."""
+
+
+class InboundConnection(Connection, Protocol):
+    """A caller's, which waits for a decision about its identity, or lives by it."""
+
+    def decided(self, decision: Decide) -> None:
+        """Go on, or close."""
 
 
 @dataclass(slots=True)
@@ -44,7 +48,7 @@ class Source:
     decision: Decide | None = None
     """None: not asked yet, or void since the intentions changed."""
     asked: bool = False
-    connections: set[Inbound] = field(default_factory=set)
+    connections: set[InboundConnection] = field(default_factory=set)
     """Open ones, waiting ones among them."""
 
 

@@ -7,9 +7,10 @@ import dataclasses
 from collections.abc import Sequence
 
 from connect_proxy.cli.agent.rows import DEV_ROWS, ROWS
-from connect_proxy.cli.flags import Given, VerbCommand, interpreted, no_words
+from connect_proxy.cli.flags import Given, interpreted, no_words
 from connect_proxy.cli.invocation import invocation
 from connect_proxy.cli.logs import canonical_level, configure_logs
+from connect_proxy.cli.verb_command import VerbCommand
 from connect_proxy.errors import UsageError
 from connect_proxy.settings.fields import CONSUL_API
 from connect_proxy.settings.resolve import resolve

@@ -9,8 +9,9 @@ from typing import Final
 
 import click
 
-from connect_proxy.cli.flags import VerbCommand, interpreted, no_words
+from connect_proxy.cli.flags import interpreted, no_words
 from connect_proxy.cli.table import table
+from connect_proxy.cli.verb_command import VerbCommand
 from connect_proxy.settings.resolve import resolve
 from connect_proxy.settings.setting import Setting, Type
 from connect_proxy.settings.sources import defaults

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from connect_proxy.cli.flags import VerbCommand, interpreted
+from connect_proxy.cli.flags import interpreted
+from connect_proxy.cli.verb_command import VerbCommand
 from connect_proxy.errors import UsageError
 from connect_proxy.settings.setting import Setting
 

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from connect_proxy.cli.arguments import peeked
-from connect_proxy.cli.flags import VerbCommand, interpreted, no_words
+from connect_proxy.cli.flags import interpreted, no_words
 from connect_proxy.cli.invocation import chosen_proxy, invocation
 from connect_proxy.cli.logs import canonical_level
+from connect_proxy.cli.verb_command import VerbCommand
 from connect_proxy.errors import BackendLoadError, UsageError
 from connect_proxy.settings.fields import CORE, RUN
 from connect_proxy.settings.resolve import resolve

@@ -11,8 +11,9 @@ from typing import Final
 import click
 
 from connect_proxy.cli import PROGRAM
-from connect_proxy.cli.flags import VerbCommand, interpreted
+from connect_proxy.cli.flags import interpreted
 from connect_proxy.cli.units import UNITS, unit
+from connect_proxy.cli.verb_command import VerbCommand
 from connect_proxy.errors import UsageError
 from connect_proxy.settings.setting import Setting
 

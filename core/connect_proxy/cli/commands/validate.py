@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from connect_proxy.cli import PROGRAM
-from connect_proxy.cli.flags import VerbCommand, interpreted
+from connect_proxy.cli.flags import interpreted
+from connect_proxy.cli.verb_command import VerbCommand
 from connect_proxy.errors import AgentConfigurationError, UsageError
 from connect_proxy.settings.resolve import resolve
 from connect_proxy.settings.setting import Setting

@@ -28,7 +28,8 @@ def execute(words: Sequence[str]) -> int:
 
 def _format(words: Sequence[str]) -> str:
     """What ``-format`` says, empty once the help was printed."""
-    from connect_proxy.cli.flags import VerbCommand, interpreted, no_words
+    from connect_proxy.cli.flags import interpreted, no_words
+    from connect_proxy.cli.verb_command import VerbCommand
     from connect_proxy.settings.resolve import resolve
     from connect_proxy.settings.sources import defaults
 

@@ -7,8 +7,9 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from connect_proxy.cli.flags import VerbCommand, interpreted, no_words
+from connect_proxy.cli.flags import interpreted, no_words
 from connect_proxy.cli.invocation import chosen_proxy, invocation
+from connect_proxy.cli.verb_command import VerbCommand
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.settings.fields import COMMON, CONSUL_API, GENERAL, PROXY
 from connect_proxy.settings.setting import Setting, Type

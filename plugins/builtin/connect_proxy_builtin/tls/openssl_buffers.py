@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from connect_proxy_builtin.scratch_memory import scratch_memory
 from connect_proxy_builtin.tls.openssl_library import Library
-
-if TYPE_CHECKING:
-    from connect_proxy_builtin.tls.openssl_session import OpenSslSession
 
 SCRATCH: Final = 320 * 1024
 """More than the records of the largest chunk that is encrypted at once."""
@@ -45,7 +42,7 @@ class MemoryBuffer:
         self._write, self._read, self._count = lib.BIO_write, lib.BIO_read, lib.BIO_get_mem_data
         self._from_buffer, self._null = ffi.from_buffer, ffi.NULL
         self.bio = lib.BIO_new(lib.BIO_s_mem())
-        self.owner: OpenSslSession | None = None
+        self.owner: object | None = None
         """The session that reads or writes it, and frees it."""
 
     def __del__(self) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from connect_proxy.cli.flags import Given, VerbCommand, interpreted, no_words
+from connect_proxy.cli.flags import Given, interpreted, no_words
+from connect_proxy.cli.verb_command import VerbCommand
 from connect_proxy.errors import UsageError
 from connect_proxy.settings.setting import Setting, Source, Sourced, Type
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from connect_proxy.cli.flags import VerbCommand, interpreted
+from connect_proxy.cli.flags import interpreted
 from connect_proxy.cli.help_page import help_page
+from connect_proxy.cli.verb_command import VerbCommand
 from connect_proxy.settings.fields import CORE
 from connect_proxy.settings.setting import Setting, Type
 
