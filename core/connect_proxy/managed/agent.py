@@ -148,10 +148,9 @@ class ManagedAgent:
             assignments = await self._assigner.assign(whole)
             await self._assigner.register(whole, assignments)
             self._configuration = configuration
-            before = {name: member.record for name, member in self._fleet.members.items()}
             plan = await self._fleet.apply(assignments)
             self._publish()
-            await self._assigner.delete_tokens(before[name] for name in plan.removed)
+            await self._assigner.delete_tokens()
             return plan
 
     async def _reload(self, *, dry_run: bool = False) -> list[str]:
@@ -168,6 +167,7 @@ class ManagedAgent:
         try:
             say_warnings(configuration)
             self._assigner.withdrawn.clear()
+            self._assigner.made_tokens.retry()
             said = level_lines(self._assigner.log_level, level)
             self._assigner.log_level = level
             plan = await self._apply(configuration)
@@ -220,7 +220,7 @@ class ManagedAgent:
         self._keep(self._apply(self._configuration))
 
     def _recovered(self) -> None:
-        """Consul is back: proxies that waited for a token are started."""
+        """Consul is back: proxies that waited for a token are started, tokens of others deleted."""
         self._keep(self._apply(self._configuration))
 
     def _publish(self) -> None:
@@ -237,14 +237,17 @@ class ManagedAgent:
     # ------------------------------------------------------------ housekeeping
 
     async def _settle(self) -> None:
-        """Start what could not be started while Consul was away."""
+        """Start what could not be started while Consul was away; delete tokens that are still there."""
         while True:
             await asyncio.sleep(SETTLE_PERIOD_S)
-            if self._assigner.unsettled:
-                try:
+            try:
+                if self._assigner.unsettled:
                     await self._apply(self._configuration)
-                except ConnectProxyError as exc:
-                    log.error("what waits for Consul is tried again: %s", exc)
+                elif self._assigner.made_tokens.is_due:
+                    async with self._applying:
+                        await self._assigner.delete_tokens()
+            except ConnectProxyError as exc:
+                log.error("what waits for Consul is tried again: %s", exc)
 
     async def _rotate_logs(self) -> None:
         assert self._directory is not None

@@ -10,12 +10,19 @@ from typing import Final
 
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.client import ConsulClient
-from connect_proxy.errors import AgentUnreachableError, ConnectProxyError, ConsulError, RefusedError
+from connect_proxy.errors import (
+    AgentUnreachableError,
+    ConnectProxyError,
+    ConsulError,
+    DataDirectoryError,
+    RefusedError,
+)
 from connect_proxy.managed.api.agent_api import PublishedProxy
 from connect_proxy.managed.assignment import Assignment, inherited
 from connect_proxy.managed.definitions.configuration import AgentConfiguration, ManagedProxy
 from connect_proxy.managed.fleet import Fleet
 from connect_proxy.managed.launching import words_of
+from connect_proxy.managed.made_tokens import MadeTokens
 from connect_proxy.managed.options import ManagedAgentOptions
 from connect_proxy.managed.ports import PortAllocator
 from connect_proxy.managed.registrar import PlacedProxy, Registrar, sidecar_ports
@@ -50,6 +57,9 @@ class Assigner:
         self._fleet = fleet
         self._registrar = registrar
         self._tokens = ProxyTokens(client)
+        self.made_tokens = MadeTokens(
+            self._tokens, remembered=self._remembered_tokens(), remember=self._remember_tokens
+        )
         self.api_access = AgentAccess()
         """How custom daemons reach the agent's own API."""
         self.log_level = options.log_level
@@ -79,7 +89,11 @@ class Assigner:
         ]
         if dry_run:
             return [self._as_far_as_known(assignment) for assignment in made]
-        return [await self._with_its_token(assignment) for assignment in made]
+        self.unsettled.intersection_update(proxy.id for proxy in wanted)
+        try:
+            return [await self._with_its_token(assignment) for assignment in made]
+        finally:
+            self.made_tokens.save()
 
     async def _ports_of_others(self) -> frozenset[int]:
         """Ports of services in Consul that are not ours, which need not listen at this moment."""
@@ -97,13 +111,26 @@ class Assigner:
         for service_id, error in sorted(failed.items()):
             log.error("service '%s' is not registered yet: %s", service_id, error)
 
-    async def delete_tokens(self, records: Iterable[ProxyRecord]) -> None:
-        """Delete the tokens of proxies that are gone."""
-        for record in records:
+    async def delete_tokens(self) -> None:
+        """Delete the tokens that no proxy of the fleet has any more."""
+        members = self._fleet.members.values()
+        used = {one.token_accessor for member in members for one in (member.record, member.assignment)}
+        await self.made_tokens.delete_all_but(used)
+
+    def _remembered_tokens(self) -> frozenset[str]:
+        """Those of the proxies' records too, which agents before this one wrote alone."""
+        directory = self._options.directory
+        if directory is None:
+            return frozenset()
+        return directory.tokens() | {record.token_accessor for record in directory.read().values()}
+
+    def _remember_tokens(self, accessors: frozenset[str]) -> None:
+        if self._options.directory is not None:
             try:
-                await self._tokens.delete(record.token_accessor)
-            except ConsulError as exc:
-                log.error("the token with accessor %s stays behind: %s", record.token_accessor, exc)
+                self._options.directory.write_tokens(accessors)
+            except DataDirectoryError as exc:
+                # A full disk is no reason to start no proxy.
+                log.error("which tokens were made is not written down: %s", exc)
 
     def published(self) -> Iterator[PublishedProxy]:
         """What the API shows, from what runs."""
@@ -141,7 +168,12 @@ class Assigner:
     async def _with_its_token(self, assignment: Assignment) -> Assignment:
         member = self._fleet.members.get(assignment.proxy.id)
         settled = assignment.proxy.id not in self.unsettled
-        if member is not None and settled and not (member.assignment.refused or member.assignment.awaits):
+        if (
+            member is not None
+            and settled
+            and member.assignment.proxy.token == assignment.proxy.token
+            and not (member.assignment.refused or member.assignment.awaits)
+        ):
             # It has its token already: what runs is not given another one.
             known = member.assignment
             token = known.access.token
@@ -161,6 +193,8 @@ class Assigner:
             self.unsettled.add(assignment.proxy.id)
             return self._without_token(assignment, record, exc)
         self.unsettled.discard(assignment.proxy.id)
+        if token.accessor:
+            self.made_tokens.note(token.accessor)
         if token.is_local and not assignment.proxy.command:
             # It asks Consul itself, which knows no tokens: one of ours would only narrow what it may.
             return _with(assignment, NO_SECRET, "", mints=False)
@@ -175,7 +209,8 @@ class Assigner:
         awaited = member is not None and bool(member.assignment.awaits)
         runs = record is not None and record.process is not None and lives(record.process)
         if record is None or not (awaited or runs):
-            return dataclasses.replace(assignment, refused=str(error))
+            kept = record.token_accessor if record else ""
+            return dataclasses.replace(assignment, refused=str(error), token_accessor=kept)
         away = "Consul does not answer, so " if isinstance(error, AgentUnreachableError) else ""
         awaits = f"{away}its token cannot be read back: {error}"
         if not awaited:

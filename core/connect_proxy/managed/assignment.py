@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.managed.definitions.configuration import ManagedProxy
+from connect_proxy.managed.tokens import token_hash
 from connect_proxy.secret import Secret
 
 
@@ -42,7 +43,7 @@ class Assignment:
         What the proxy learns from its registration (upstreams, config) is not in it: that is read live.
         Nor are the log level and the inherited variables, so that an agent started from another shell
         restarts nothing, as Consul's did; nor the secret, which may be minted anew while an adopted
-        process keeps the old one.
+        process keeps the old one, unless the definition says which: what it says has to be used.
         """
         parts = {
             "backend": self.proxy.backend,
@@ -51,6 +52,8 @@ class Assignment:
             "port": self.port,
             "address": self.access.url,
         }
+        if self.proxy.token:
+            parts["token"] = token_hash(self.proxy.token)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 

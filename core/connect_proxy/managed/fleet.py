@@ -178,6 +178,7 @@ class Fleet:
         # Restarts that have to wait for a token are made up for: see difference().
         member.outdated |= assignment.fingerprint != member.assignment.fingerprint
         member.assignment = assignment
+        member.record = dataclasses.replace(member.record, token_accessor=assignment.token_accessor)
         if assignment.refused:
             member.record = dataclasses.replace(member.record, last_error=assignment.refused)
         elif not assignment.awaits:

@@ -70,6 +70,10 @@ class DataDirectory:
         return self.path / "proxy" / "registered.json"
 
     @property
+    def tokens_path(self) -> Path:
+        return self.path / "proxy" / "tokens.json"
+
+    @property
     def services_path(self) -> Path:
         return self.path / "proxy" / "services.json"
 
@@ -141,29 +145,27 @@ class DataDirectory:
     def registered(self) -> frozenset[str]:
         """Ids of what was registered in Consul. Raises ConfigurationError for what is no such file, and
         DataDirectoryError."""
-        try:
-            ids = json.loads(self.registered_path.read_text())["ids"]
-        except FileNotFoundError:
-            return frozenset()
-        except OSError as exc:
-            raise unusable(self.registered_path, exc) from exc
-        except (ValueError, KeyError, TypeError) as exc:
-            message = f"the file '{self.registered_path}' cannot be used: {exc}; remove it"
-            raise ConfigurationError(message) from exc
-        return frozenset(str(one) for one in ids)
+        return self._names(self.registered_path, "ids")
 
     def write_registered(self, ids: frozenset[str]) -> None:
         """Put the ids of what is registered on disk. Raises DataDirectoryError."""
         self._replace(self.registered_path, {"version": VERSION, "ids": sorted(ids)})
+
+    def tokens(self) -> frozenset[str]:
+        """Accessors of the ACL tokens that were made and may still be in Consul. Raises as
+        :meth:`registered` does."""
+        return self._names(self.tokens_path, "accessors")
+
+    def write_tokens(self, accessors: frozenset[str]) -> None:
+        """Put the accessors of the tokens that were made on disk. Raises DataDirectoryError."""
+        self._replace(self.tokens_path, {"version": VERSION, "accessors": sorted(accessors)})
 
     def services(self) -> list[Mapping[str, Any]]:
         """Bodies of what was registered over the API, without tokens. Raises ConfigurationError for what
         is no such file."""
         try:
             document = json.loads(self.services_path.read_text())
-            if document["version"] != VERSION:
-                message = f"it is of version {document['version']!r}, this program knows {VERSION}"
-                raise ValueError(message)
+            _check_version(document)
             return [dict(one) for one in document["services"]]
         except FileNotFoundError:
             return []
@@ -174,6 +176,19 @@ class DataDirectory:
     def write_services(self, bodies: Sequence[Mapping[str, Any]]) -> None:
         """Put the bodies of what was registered over the API on disk; they are there when this returns."""
         self._replace(self.services_path, {"version": VERSION, "services": list(bodies)})
+
+    def _names(self, path: Path, key: str) -> frozenset[str]:
+        try:
+            document = json.loads(path.read_text())
+            _check_version(document)
+            return frozenset(str(one) for one in document[key])
+        except FileNotFoundError:
+            return frozenset()
+        except OSError as exc:
+            raise unusable(path, exc) from exc
+        except (ValueError, KeyError, TypeError) as exc:
+            message = f"the file '{path}' cannot be used: {exc}; remove it"
+            raise ConfigurationError(message) from exc
 
     def _replace(self, path: Path, document: Mapping[str, Any]) -> None:
         try:
@@ -208,12 +223,15 @@ def encode(records: Records) -> dict[str, Any]:
 
 def decode(document: Any) -> Records:
     """The opposite of :func:`encode`. Raises ValueError, KeyError or TypeError for anything else."""
-    version = document["version"]
-    if version != VERSION:
-        message = f"it is of version {version!r}, this program knows {VERSION}"
-        raise ValueError(message)
+    _check_version(document)
     records = {name: _record(fields) for name, fields in document["proxies"].items()}
     return MappingProxyType(records)
+
+
+def _check_version(document: Any) -> None:
+    if document["version"] != VERSION:
+        message = f"it is of version {document['version']!r}, this program knows {VERSION}"
+        raise ValueError(message)
 
 
 def _record(fields: Mapping[str, Any]) -> ProxyRecord:

@@ -25,6 +25,7 @@ from connect_proxy.secret import Secret
 
 log = logging.getLogger("connect_proxy.managed")
 
+NOT_FOUND: Final = 404
 ACL_DISABLED: Final = 401
 """Consul's status for every ACL call with ACLs off ("ACL support disabled")."""
 
@@ -91,14 +92,16 @@ class ProxyTokens:
     async def delete(self, accessor: str) -> None:
         """Delete the ACL token of a proxy that is gone; one that does not exist is no error.
 
-        Raises ConsulError.
+        Raises ConsulError, with ACLs off too: the token is still there, and counts once they are on.
         """
-        if accessor:
-            try:
-                await self._client.delete_token(accessor)
-            except AgentAnswerError as exc:
-                if exc.status != ACL_DISABLED:
-                    raise
+        try:
+            await self._client.delete_token(accessor)
+        except UnknownTokenError:
+            # Consul says "ACL not found" of our own token; some versions of the other one, too.
+            await self._client.read_token("self")
+        except AgentAnswerError as exc:
+            if exc.status != NOT_FOUND:
+                raise
 
     async def _created(self, proxy: ManagedProxy) -> ProxyToken:
         try:

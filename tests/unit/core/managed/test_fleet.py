@@ -329,6 +329,29 @@ def test_another_log_level_or_shell_restarts_nothing() -> None:
     assert quiet.fingerprint != assignment("web", port=1).fingerprint
 
 
+def test_another_token_of_the_definition_is_a_restart_and_a_minted_one_is_none() -> None:
+    web = assignment("web")
+    minted = dataclasses.replace(web, access=AgentAccess(token=Secret("another")), token_accessor="acc")
+    own = [
+        dataclasses.replace(web, proxy=dataclasses.replace(web.proxy, token=Secret(text)))
+        for text in ("own", "own", "new")
+    ]
+    assert minted.fingerprint == web.fingerprint
+    assert own[0].fingerprint == own[1].fingerprint
+    assert len({one.fingerprint for one in (web, *own)}) == 3
+
+
+def test_a_token_that_is_found_only_while_it_runs_is_remembered(directory: DataDirectory) -> None:
+    async def life() -> None:
+        fleet = Fleet(directory)
+        await fleet.apply([assignment("web", token_accessor="gone")])
+        await fleet.apply([assignment("web", token_accessor="new")])
+        assert directory.read()["web-proxy"].token_accessor == "new"
+        await fleet.stop_all()
+
+    run(life())
+
+
 def test_a_token_that_only_the_agent_knows_is_minted_anew_at_each_start(directory: DataDirectory) -> None:
     command = ("sh", "-c", "echo $CONNECT_PROXY_TOKEN; exec sleep 600")
     told: list[str] = []

@@ -49,13 +49,34 @@ def test_a_file_that_cannot_be_used_is_refused_with_what_to_do(directory: DataDi
         directory.read()
 
 
-@pytest.mark.parametrize("broken", ["state.json", "registered.json"])
+def test_the_accessors_of_tokens_are_kept_and_nothing_else(directory: DataDirectory) -> None:
+    assert directory.tokens() == frozenset()
+    directory.write_tokens(frozenset({"b", "a"}))
+    assert directory.tokens() == {"a", "b"}
+    assert json.loads(directory.tokens_path.read_text()) == {"version": 1, "accessors": ["a", "b"]}
+
+
+@pytest.mark.parametrize("name", ["registered.json", "tokens.json"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"version": 1}', '{"version": 2, "ids": [], "accessors": []}']
+)
+def test_a_list_that_cannot_be_used_is_refused_with_what_to_do(
+    directory: DataDirectory, name: str, text: str
+) -> None:
+    directory.state_path.with_name(name).write_text(text)
+    read = {"registered.json": directory.registered, "tokens.json": directory.tokens}[name]
+    with pytest.raises(ConfigurationError, match=rf"{name}.*cannot be used.*remove it"):
+        read()
+
+
+@pytest.mark.parametrize("broken", ["state.json", "registered.json", "tokens.json"])
 def test_a_file_that_cannot_be_read_or_written_is_named(directory: DataDirectory, broken: str) -> None:
     path = directory.state_path.with_name(broken)
     path.mkdir()
     read, write = {
         "state.json": (directory.read, lambda: directory.write({})),
         "registered.json": (directory.registered, lambda: directory.write_registered(frozenset())),
+        "tokens.json": (directory.tokens, lambda: directory.write_tokens(frozenset())),
     }[broken]
     for attempt in (read, write):
         with pytest.raises(DataDirectoryError, match=rf"/{broken}' in the data directory: Is a directory"):

@@ -109,13 +109,27 @@ def test_a_token_is_deleted_by_its_accessor() -> None:
     assert [request.method for request in agent.asked(READ)] == ["DELETE"]
 
 
-def test_there_is_nothing_to_delete_without_an_accessor_or_without_acls() -> None:
-    async def use(tokens: ProxyTokens) -> None:
-        await tokens.delete("")
-        await tokens.delete("acc-1")
+OWN = "/v1/acl/token/self"
+GONE = (
+    {READ: text(404, "token does not exist")},
+    {READ: text(403, "ACL not found"), OWN: Reply(body={"AccessorID": "own", "SecretID": "own"})},
+)
 
-    _, agent = with_tokens(use, {READ: ACLS_OFF})
-    assert len(agent.requests) == 1
+
+@pytest.mark.parametrize("answers", GONE)
+def test_a_token_that_is_not_there_is_deleted(answers: dict[str, Reply]) -> None:
+    with_tokens(lambda tokens: tokens.delete("acc-1"), answers)
+
+
+def test_our_own_token_is_not_taken_for_the_one_that_is_gone() -> None:
+    unknown = text(403, "ACL not found")
+    with pytest.raises(UnknownTokenError):
+        with_tokens(lambda tokens: tokens.delete("acc-1"), {READ: unknown, OWN: unknown})
+
+
+def test_with_acls_off_no_token_is_deleted() -> None:
+    with pytest.raises(AgentAnswerError, match="ACL support disabled"):
+        with_tokens(lambda tokens: tokens.delete("acc-1"), {READ: ACLS_OFF})
 
 
 def test_only_the_hash_of_a_token_is_for_the_disk() -> None:
