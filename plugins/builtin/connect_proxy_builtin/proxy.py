@@ -14,7 +14,7 @@ from connect_proxy.plugin_api import ProxyRuntime
 from connect_proxy.snapshot.snapshot import ProxySnapshot
 from connect_proxy_builtin.authorizer import Authorizer
 from connect_proxy_builtin.data_plane import DataPlane
-from connect_proxy_builtin.descriptor_limit import raise_descriptor_limit
+from connect_proxy_builtin.descriptor_limit import make_room, raise_descriptor_limit
 from connect_proxy_builtin.exposures import exposures
 from connect_proxy_builtin.inheritance import Inherited
 from connect_proxy_builtin.listeners import PUBLIC
@@ -56,6 +56,7 @@ class BuiltinProxy:
         self._runtime = runtime
         registration = runtime.context.registration
         raise_descriptor_limit()
+        make_room()
         workers = worker_count(registration)
         self._over = asyncio.get_running_loop().create_future()
         inherited = Inherited(runtime.context.inherited)
