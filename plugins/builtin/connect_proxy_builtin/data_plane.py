@@ -86,6 +86,12 @@ class DataPlane:
 
         Raises ConfigurationError for certificates that cannot be used; nothing has changed then.
         """
+        with contextlib.ExitStack() as stack:
+            for worker in self._workers:
+                stack.enter_context(worker.held())
+            return self._apply(policy)
+
+    def _apply(self, policy: PlanePolicy) -> dict[str, Exception]:
         before = self._policy
         if before is None or before.tls != policy.tls:
             generation(self._generation + 1, policy.tls)  # found out here, not in the workers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections import deque
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -18,6 +19,7 @@ class Mailbox(Generic[T]):
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
+        self._held = False
 
     def fileno(self) -> int:
         """What to watch for readability."""
@@ -26,6 +28,23 @@ class Mailbox(Generic[T]):
     def put(self, message: T) -> None:
         """Never blocks. Messages for a closed box are dropped."""
         self._messages.append(message)
+        if not self._held:
+            self._wake()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Wake the reader once, at the end, for all that is put meanwhile. For boxes that one thread fills.
+
+        A reader that is woken by each message takes the interpreter's lock from who puts the next.
+        """
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+            self._wake()
+
+    def _wake(self) -> None:
         # A full pipe means that the reader is woken already; a closed one, that it is gone.
         with contextlib.suppress(BlockingIOError, OSError):
             self._writer.send(b"\0")

@@ -75,14 +75,18 @@ class Outbound:
         return self._state
 
     def choose(self) -> None:
-        """Dial the next instance; give up when there is none, or after a few."""
+        """Dial the next instance; wait for Consul's first word on them; give up when there is none left."""
         upstream, now = self._upstream, self._world.reactor.now
-        instance = None
-        if len(self._tried) < MAX_TRIES:
-            instance = upstream.balancer.choose(now=now, tried=self._tried)
+        if self._timer is not None:
+            self._timer.cancel()
+        left = len(self._tried) < MAX_TRIES
+        instance = upstream.balancer.choose(now=now, tried=self._tried) if left else None
         if instance is None:
-            kind = "all_failed" if self._tried else "no_healthy_instance"
-            self._give_up(kind, self._why())
+            if self._tried or upstream.policy.known:
+                self._give_up()
+            else:
+                upstream.waiting[self] = None
+                self._timer = self._world.reactor.call_later(upstream.policy.connect_timeout_s, self._late)
             return
         self._tried.append(instance)
         self._instance = instance
@@ -93,9 +97,8 @@ class Outbound:
     def _why(self) -> str:
         if self._tried:
             return "tried " + ", ".join(str(instance.target) for instance in self._tried)
-        if not self._upstream.policy.known:
-            return "Consul has not said yet what is behind it"
-        return "no healthy instance"
+        known = self._upstream.policy.known
+        return "no healthy instance" if known else "Consul has not said yet what is behind it"
 
     def _dial(self, instance: Instance) -> None:
         policy, reactor = self._upstream.policy, self._world.reactor
@@ -203,7 +206,10 @@ class Outbound:
 
     def _late(self) -> None:
         self._timer = None
-        self._failed("timeout", "timed out within connect_timeout_ms")
+        if self._instance is None:
+            self._give_up()
+        else:
+            self._failed("timeout", "timed out within connect_timeout_ms")
 
     def _failed(self, kind: str, why: str) -> None:
         """This instance did not do: avoid it, try another."""
@@ -229,9 +235,10 @@ class Outbound:
             self._world.reactor.dispose(self._peer_sock)
         self._peer_sock = self._channel = None
 
-    def _give_up(self, kind: str, why: str) -> None:
-        text = f"upstream {self._upstream.policy.id!r}: closed the application's connection: {why}"
-        self._world.tell(Say(level=logging.ERROR, text=text, kind=f"{kind} {self._upstream.policy.id}"))
+    def _give_up(self) -> None:
+        kind, name = "all_failed" if self._tried else "no_healthy_instance", self._upstream.policy.id
+        text = f"upstream {name!r}: closed the application's connection: {self._why()}"
+        self._world.tell(Say(level=logging.ERROR, text=text, kind=f"{kind} {name}"))
         self._world.counters[f"outbound_refused.{kind}"] += 1
         self._reason = kind
         self._over()
@@ -272,6 +279,7 @@ class Outbound:
             self._world.tell(self._closed())
         self._relay = None
         self._upstream.open -= 1
+        self._upstream.waiting.pop(self, None)
         self._world.open.discard(self)
         self._world.counters["outbound_open"] -= 1
         self._world.changed()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import logging
 import socket
 import threading
@@ -67,6 +69,10 @@ class Worker:
         """Have *order* carried out soon. From any thread."""
         self._orders.put(order)
 
+    def held(self) -> contextlib.AbstractContextManager[None]:
+        """What is posted meanwhile is carried out afterwards."""
+        return self._orders.held()
+
     def join(self, timeout: float) -> bool:
         """Wait for the end of the thread, after a Stop; whether it ended."""
         self._thread.join(timeout)
@@ -122,12 +128,13 @@ class Worker:
         state = self._world.upstreams.get(policy.id)
         if state is None:
             state = self._world.upstreams[policy.id] = UpstreamState(policy=policy)
-        state.policy = policy
-        state.balancer.use(policy.targets, prefer_order=policy.prefer_order)
+        state.use(policy)
         self._changed()
 
     def _drop_upstream(self, order: messages.DropUpstream) -> None:
-        self._world.upstreams.pop(order.upstream_id, None)
+        state = self._world.upstreams.pop(order.upstream_id, None)
+        if state is not None:
+            state.use(dataclasses.replace(state.policy, known=True))
         self._changed()
 
     def _open_listener(self, order: messages.OpenListener) -> None:

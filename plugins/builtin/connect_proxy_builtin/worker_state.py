@@ -31,6 +31,13 @@ class InboundConnection(Connection, Protocol):
         """Go on, or close."""
 
 
+class OutboundConnection(Connection, Protocol):
+    """An application's, which may have to wait for instances."""
+
+    def choose(self) -> None:
+        """Dial one, or close."""
+
+
 @dataclass(slots=True)
 class UpstreamState:
     """One upstream in this worker."""
@@ -38,6 +45,17 @@ class UpstreamState:
     policy: UpstreamPolicy
     balancer: Balancer = field(default_factory=Balancer)
     open: int = 0
+    waiting: dict[OutboundConnection, None] = field(default_factory=dict)
+    """Connections that came before Consul has said what is behind it, in their order."""
+
+    def use(self, policy: UpstreamPolicy) -> None:
+        """From now on this; who waits for instances gets them."""
+        self.policy = policy
+        self.balancer.use(policy.targets, prefer_order=policy.prefer_order)
+        if policy.known:
+            waiting, self.waiting = self.waiting, {}
+            for connection in waiting:
+                connection.choose()
 
 
 @dataclass(slots=True)

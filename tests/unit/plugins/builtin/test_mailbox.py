@@ -39,3 +39,15 @@ def test_a_closed_box_takes_messages_without_a_word() -> None:
     box: Mailbox[int] = Mailbox()
     box.close()
     box.put(1)
+
+
+def test_what_is_put_into_a_held_box_wakes_the_reader_once_afterwards() -> None:
+    box: Mailbox[int] = Mailbox()
+    with box.held():
+        box.put(1)
+        box.put(2)
+        assert select.select([box.fileno()], [], [], 0)[0] == []
+    assert select.select([box.fileno()], [], [], 0)[0] == [box.fileno()]
+    assert box.take() == [1, 2]
+    assert select.select([box.fileno()], [], [], 0)[0] == []
+    box.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import socket
 import ssl
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from connect_proxy.mesh.endpoints import Endpoint
+from connect_proxy.mesh.endpoints import Endpoint, UpstreamEndpoints
 from connect_proxy.mesh.registration import Upstream
+from connect_proxy.snapshot.snapshot import ProxySnapshot
 from support.applications import TcpServer
 from support.builtin_sidecar import Sidecar, endpoint, first_snapshot, leaf_of
 from support.mesh_ca import Identity, MeshCa, server_context
@@ -156,6 +158,76 @@ def test_without_a_healthy_instance_the_application_is_closed(mesh_ca: MeshCa) -
     with sidecar(mesh_ca, endpoint("db", free_port(), passing=False)) as (client, port):
         assert ask(port) == b""
         client.wait_for_counter("outbound_refused.no_healthy_instance", 1)
+
+
+def unanswered(ca: MeshCa, port: int, **config: str) -> ProxySnapshot:
+    """Of ``api`` with the upstream ``db``, of which Consul has said nothing yet."""
+    db = upstream(port, config=MappingProxyType(config))
+    snapshot = first_snapshot(ca, "api", upstreams=[(db, [])])
+    return dataclasses.replace(
+        snapshot, endpoints=MappingProxyType({db.id: UpstreamEndpoints(upstream_id=db.id, known=False)})
+    )
+
+
+def test_an_application_that_comes_before_consuls_word_on_its_upstream_waits_for_it(
+    mesh_ca: MeshCa,
+) -> None:
+    port = free_port()
+    with (
+        instance(mesh_ca, mesh_ca.leaf("db")) as db,
+        Sidecar(unanswered(mesh_ca, port)) as client,
+        socket.create_connection(("127.0.0.1", port), timeout=60) as early,
+    ):
+        early.sendall(b"hello")
+        client.wait_for_counter("outbound_open", 1)
+        assert client.counter("outbound_refused.no_healthy_instance") == 0
+        client.set_upstreams([(upstream(port), [endpoint("db", db.port)])])
+        assert early.recv(100) == b"hello"
+
+
+def test_an_application_that_waits_for_consuls_word_is_closed_when_there_is_no_instance(
+    mesh_ca: MeshCa,
+) -> None:
+    port = free_port()
+    with (
+        Sidecar(unanswered(mesh_ca, port)) as client,
+        socket.create_connection(("127.0.0.1", port), timeout=60) as early,
+    ):
+        client.wait_for_counter("outbound_open", 1)
+        client.set_upstreams([(upstream(port), [])])
+        assert early.recv(100) == b""
+        client.wait_for_counter("outbound_refused.no_healthy_instance", 1)
+
+
+def test_an_application_that_waits_for_consuls_word_is_closed_with_its_upstream(mesh_ca: MeshCa) -> None:
+    port = free_port()
+    with (
+        Sidecar(unanswered(mesh_ca, port)) as client,
+        socket.create_connection(("127.0.0.1", port), timeout=60) as early,
+    ):
+        client.wait_for_counter("outbound_open", 1)
+        client.set_upstreams([])
+        assert early.recv(100) == b""
+
+
+def test_no_application_waits_longer_for_consuls_word_than_for_an_instance(mesh_ca: MeshCa) -> None:
+    port = free_port()
+    with Sidecar(unanswered(mesh_ca, port, connect_timeout_ms="50")) as client:
+        assert ask(port) == b""
+        client.wait_for_counter("outbound_refused.no_healthy_instance", 1)
+
+
+def test_an_application_that_leaves_before_consuls_word_leaves_nothing_behind(mesh_ca: MeshCa) -> None:
+    port = free_port()
+    with Sidecar(unanswered(mesh_ca, port)) as client:
+        early = socket.create_connection(("127.0.0.1", port), timeout=60)
+        client.wait_for_counter("outbound_open", 1)
+        early.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        early.close()
+        client.wait_for_counter("outbound_refused.application_left", 1)
+        client.set_upstreams([(upstream(port), [])])
+        wait_until(lambda: client.counter("outbound_open") == 0, "nothing open")
+        assert client.counter("outbound_refused.no_healthy_instance") == 0
 
 
 def test_an_application_that_gives_up_waiting_leaves_nothing_behind(mesh_ca: MeshCa) -> None:
