@@ -39,7 +39,8 @@ if TYPE_CHECKING:  # a proxy in this process needs none of it: imported with the
 
 log = logging.getLogger("connect_proxy.run")
 
-READY_POLL_S = 0.05
+READY_POLL_FIRST_S, READY_POLL_S = 0.002, 0.05
+READY_POLL_GROWTH = 1.2
 
 
 class Foreground:
@@ -168,8 +169,10 @@ class Foreground:
         return not self._stops_asked and await is_ready()
 
     async def _announce_ready(self) -> None:
-        while not await self._is_ready():  # noqa: ASYNC110  (a backend answers, it does not call)
-            await asyncio.sleep(READY_POLL_S)
+        pause = READY_POLL_FIRST_S
+        while not await self._is_ready():
+            await asyncio.sleep(pause)
+            pause = min(READY_POLL_S, pause * READY_POLL_GROWTH)
         self._on_state(State.RUNNING)
 
     async def _show_life(self, interval_s: float) -> None:

@@ -43,6 +43,11 @@ class Parts:
     intentions_generation: int = 0
     endpoints: Mapping[str, UpstreamEndpoints] = field(default=EMPTY)
 
+    @property
+    def suffice(self) -> bool:
+        """Whether a snapshot can be made of them: what is behind the upstreams may come later."""
+        return self.roots is not None and self.leaf is not None and self.intentions is not None
+
     def with_registration(self, registration: Registration) -> Parts:
         """After the agent gave the registration.
 

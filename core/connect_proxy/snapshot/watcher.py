@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from typing import Final
 
 from connect_proxy.consul.client import ConsulClient
 from connect_proxy.consul.clock import Clock, SystemClock
@@ -30,6 +31,9 @@ from connect_proxy.snapshot.watches import (
     RegistrationQuery,
     leaf_expired,
 )
+
+UPSTREAM: Final = "upstream "
+"""How the names of the upstreams' queries begin."""
 
 
 class SnapshotWatcher:
@@ -58,6 +62,8 @@ class SnapshotWatcher:
         self._parts = Parts(registration=registration)
         self._dirty = asyncio.Event()
         self._roots_known = asyncio.Event()
+        self._sufficed = asyncio.Event()
+        """Set once roots, leaf and intentions have been known together."""
         self._snapshots: Broadcast[ProxySnapshot] = Broadcast()
         self._changed_at: datetime | None = None
         self._health = QueryHealth(self._clock)
@@ -122,14 +128,15 @@ class SnapshotWatcher:
             self._tasks.pop(key).cancel()
             self._health.forget(key.partition("\n")[0])
         for key in wanted.keys() - self._tasks.keys():
-            self._tasks[key] = tasks.create_task(self._loop.run(wanted[key]()))
+            ask = self._ask_about_upstream if key.startswith(UPSTREAM) else self._loop.run
+            self._tasks[key] = tasks.create_task(ask(wanted[key]()))
 
     def _wanted(self) -> dict[str, Callable[[], Query]]:
         """The query of each task, by its name and what it is asked about."""
         registration = self._parts.registration
         service = registration.destination_service_name
         upstreams = {
-            f"upstream {upstream.id}": partial(self._upstream_query, upstream)
+            f"{UPSTREAM}{upstream.id}": partial(self._upstream_query, upstream)
             for upstream in registration.upstreams
         }
         return {
@@ -201,6 +208,11 @@ class SnapshotWatcher:
             accept=accept,
         )
 
+    async def _ask_about_upstream(self, query: Query) -> None:
+        """After what everything needs: of hundreds of answers, these would else be among the last."""
+        await self._sufficed.wait()
+        await self._loop.run(query)
+
     async def _trust_domain(self) -> str:
         await self._roots_known.wait()
         assert self._parts.roots is not None
@@ -211,16 +223,24 @@ class SnapshotWatcher:
     def _update(self, parts: Parts) -> None:
         self._parts = parts
         self._dirty.set()
+        if parts.suffice:
+            self._sufficed.set()
 
     async def _publish(self) -> None:
-        """Deliver what changed, once it has been quiet for a moment."""
+        """Deliver what changed, once it has been quiet for a moment.
+
+        The first time after that moment alone: a start does not wait for every upstream's answer.
+        """
+        await self._sufficed.wait()
+        self._dirty.clear()
+        await asyncio.sleep(self._settings.quiet_s)
         while True:
-            await self._dirty.wait()
-            await self._settle()
             snapshot = assemble(self._parts, previous=self.current)
             if snapshot is not None and snapshot is not self.current:
                 self._changed_at = self._clock.now()
                 self._snapshots.publish(snapshot)
+            await self._dirty.wait()
+            await self._settle()
 
     async def _settle(self) -> None:
         """Come back when nothing has changed for ``quiet_s``, at the latest after ``longest_s``."""

@@ -147,6 +147,33 @@ def test_nothing_is_delivered_before_a_part_that_everything_needs(missing: str) 
     play(script, prepare=lambda agent: agent.always(missing, text(500, "broken")))
 
 
+def test_upstreams_are_asked_about_after_what_everything_needs() -> None:
+    async def script(scene: Scene) -> None:
+        await eventually(lambda: len(scene.agent.asked(LEAF)) >= 3, "some tries")
+        assert scene.agent.asked(DB) == []
+        scene.agent.always(LEAF, None)
+        await scene.snapshot(lambda one: one.endpoints["db"].known)
+
+    play(script, TO_DB, prepare=lambda agent: agent.always(LEAF, text(500, "broken")))
+
+
+def test_the_first_snapshot_does_not_wait_for_quiet() -> None:
+    settings = WatchSettings(quiet_s=0.5, longest_s=600)
+
+    async def script(scene: Scene) -> None:
+        async def stir() -> None:
+            for number in range(100_000):
+                scene.agent.put(ROOTS, consul_answers.roots(f"r{number}"))
+                await asyncio.sleep(0.001)
+
+        stirring = asyncio.create_task(stir())
+        await scene.snapshot()
+        stirring.cancel()
+        await asyncio.gather(stirring, return_exceptions=True)
+
+    play(script, settings=settings)
+
+
 @pytest.mark.parametrize(
     ("path", "value", "part"),
     [
