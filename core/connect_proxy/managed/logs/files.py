@@ -26,6 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from connect_proxy.managed.logs.birth import birth_of
+
 STREAMS: Final = ("stdout", "stderr")
 FALLOC_FL_COLLAPSE_RANGE: Final = 0x08
 
@@ -55,15 +57,13 @@ class LogFiles:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         return os.open(self.path(stream), flags, 0o600)
 
-    def remove(self) -> None:
-        """Remove all files, rotated ones too."""
-        for stream in STREAMS:
-            for path in self.folder.glob(f"{self.path(stream).name}*"):
-                path.unlink(missing_ok=True)
-
 
 def is_due(path: Path, policy: RotationPolicy, *, now: float | None = None) -> bool:
-    """Whether *path* is to be rotated. Its age counts from its last rotation, or its birth."""
+    """Whether *path* is to be rotated. Its age counts from its last rotation, or its birth.
+
+    A file system that keeps no time of birth counts from the last write: size alone makes the first
+    rotation due there.
+    """
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -73,7 +73,7 @@ def is_due(path: Path, policy: RotationPolicy, *, now: float | None = None) -> b
     if status.st_size >= policy.max_bytes:
         return True
     newest = path.with_name(f"{path.name}.1")
-    since = newest.stat().st_mtime if newest.exists() else status.st_ctime
+    since = newest.stat().st_mtime if newest.exists() else birth_of(path) or status.st_mtime
     return (time.time() if now is None else now) - since >= policy.max_age_s
 
 

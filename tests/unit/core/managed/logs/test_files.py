@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from connect_proxy.managed.logs import files as log_files
 from connect_proxy.managed.logs.files import (
     LogFiles,
     RotationPolicy,
@@ -52,6 +53,27 @@ def test_size_and_age_make_a_rotation_due(tmp_path: Path) -> None:
     assert is_due(path, POLICY, now=path.stat().st_ctime + 3600)
     path.write_bytes(b"x" * 1000)
     assert is_due(path, POLICY)
+
+
+def test_the_age_of_a_log_that_was_never_rotated_counts_from_its_birth_not_from_its_last_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "p-stdout.log"
+    path.write_bytes(b"just now")
+    written = path.stat().st_mtime
+    monkeypatch.setattr(log_files, "birth_of", lambda _path: written - POLICY.max_age_s)
+    assert is_due(path, POLICY, now=written)
+
+
+def test_a_file_system_without_times_of_birth_counts_from_the_last_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_files, "birth_of", lambda _path: None)
+    path = tmp_path / "p-stdout.log"
+    path.write_bytes(b"x")
+    now = path.stat().st_mtime
+    assert not is_due(path, POLICY, now=now + POLICY.max_age_s - 1)
+    assert is_due(path, POLICY, now=now + POLICY.max_age_s)
 
 
 def test_old_files_move_up_and_the_oldest_goes(tmp_path: Path) -> None:
