@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from support.applications import TcpServer, echo_server
 from support.embedded_agent import connect_proxy_program
 from support.managed_agent import ManagedHost, echoes, wait_for_traffic
 from support.ports import free_port
-from support.processes import run, wait_until
+from support.processes import Program, run, wait_until
 from support.real_consul import RealConsul
 
 pytestmark = pytest.mark.integration
@@ -77,6 +78,24 @@ def test_one_that_dies_while_consul_is_away_waits_for_its_token_and_starts_with_
             for key in ("token_accessor", "token_hash"):
                 assert now["proxies"][name][key] == state["proxies"][name][key]
         assert host.row("redis-proxy")["pid"] == before["redis-proxy"]
+
+
+def test_an_agent_that_waits_for_a_consul_that_hangs_ends_when_it_is_told_to(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        definitions, data = tmp_path / "definitions", tmp_path / "data"
+        definitions.mkdir(mode=0o755)
+        (definitions / "web.hcl").write_text('service { name = "web" port = 8080 connect { proxy {} } }')
+        argv: list[str | Path] = [connect_proxy_program(), "agent", "-config-dir", definitions]
+        argv += ["-data-dir", data, "-api-addr", "127.0.0.1:0"]
+        argv += ["-http-addr", f"127.0.0.1:{hanging.getsockname()[1]}"]
+        with Program(argv, folder=tmp_path, name="agent") as agent:
+            hanging.settimeout(60)
+            connection, _ = hanging.accept()  # it asks, and gets no answer
+            with connection:
+                agent.send(signal.SIGTERM)
+                assert agent.wait() == 0
+            assert agent.stdout == ""  # it never was up
+            assert "told to end before all was up" in agent.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the refusal is for root")

@@ -25,6 +25,8 @@ NO_LEADER: Final = ("no cluster leader", "no known consul servers")
 """A server says the first (after 7 s in which it hopes for one), a client agent may say the second."""
 UNKNOWN_ID: Final = re.compile(r"unknown .*\bid\b|(query|service|check|intention) not found", re.IGNORECASE)
 """Consul's texts with status 404. A bare "not found" is said by any server for an unknown path."""
+UNKNOWN: Final = ("unknown service", "unknown check")
+"""Consul's words, with status 500 or 404, for what is not there to deregister."""
 
 HOW_TO_GIVE_ONE: Final = "give a token with -token-file or CONSUL_HTTP_TOKEN"
 
@@ -106,3 +108,11 @@ def _advice(status: int) -> str:
     if 300 <= status < 400:
         return "redirections are not followed: give the address of the agent itself"
     return "see the agent's log"
+
+
+def says_unknown(exc: ConsulError) -> bool:
+    """Whether Consul's answer to a deregistration is that there is no such service or check: 404, or 500
+    with its words, as its versions have it."""
+    if isinstance(exc, NotFoundError):
+        return True
+    return isinstance(exc, AgentAnswerError) and any(words in str(exc).lower() for words in UNKNOWN)

@@ -95,16 +95,32 @@ class ManagedAgent:
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._keep(self._reload_by_signal()))
         try:
-            await self._start()
-            address = self._assigner.api_access.url.split("://", 1)[1]
-            announce(address)
-            self._announce_readiness()
-            if interval_s := self._options.manager.watchdog_interval_s:
-                self._keep(self._show_life(interval_s))
-            await stop.wait()
+            if await self._started(stop):
+                address = self._assigner.api_access.url.split("://", 1)[1]
+                announce(address)
+                self._announce_readiness()
+                if interval_s := self._options.manager.watchdog_interval_s:
+                    self._keep(self._show_life(interval_s))
+                await stop.wait()
         finally:
             self._options.manager.stopping()
             await self._stop()
+
+    async def _started(self, stop: asyncio.Event) -> bool:
+        """Start; False if *stop* was set first: a Consul that hangs can make a start long."""
+        starting = asyncio.create_task(self._start())
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                await starting
+                return True
+            log.warning("told to end before all was up; what runs already runs on")
+            return False
+        finally:
+            starting.cancel()
+            stopped.cancel()
+            await asyncio.wait({starting, stopped})
 
     async def _start(self) -> None:
         if self._options.api_address is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
 import os
@@ -28,6 +29,7 @@ from connect_proxy.managed.ports import PortAllocator
 from connect_proxy.managed.registrar import PlacedProxy, Registrar, sidecar_ports
 from connect_proxy.managed.state_file import ProxyRecord
 from connect_proxy.managed.tokens import ProxyTokens
+from connect_proxy.managed.troubles import Troubles
 from connect_proxy.managed.wanted import wanted_proxies
 from connect_proxy.secret import NO_SECRET, Secret
 from connect_proxy.supervisor.identity import lives
@@ -42,6 +44,8 @@ API_REFUSAL: Final = (
     "it was registered by the API, which the files do not allow any more: set"
     " connect.proxy.allow_managed_api_registration = true, or deregister its service"
 )
+
+CALLS_AT_ONCE: Final = 8
 
 POLICIES: Final = frozenset({ROOT_REFUSAL, API_REFUSAL})
 """Refusals that the files speak; every other one is Consul's."""
@@ -60,6 +64,9 @@ class Assigner:
         self.made_tokens = MadeTokens(
             self._tokens, remembered=self._remembered_tokens(), remember=self._remember_tokens
         )
+        self._troubles = Troubles()
+        self._away: AgentUnreachableError | None = None
+        """Why Consul could not be asked for tokens, of the round that is under way."""
         self.api_access = AgentAccess()
         """How custom daemons reach the agent's own API."""
         self.log_level = options.log_level
@@ -90,26 +97,33 @@ class Assigner:
         if dry_run:
             return [self._as_far_as_known(assignment) for assignment in made]
         self.unsettled.intersection_update(proxy.id for proxy in wanted)
+        self._away = None
+        gate = asyncio.Semaphore(CALLS_AT_ONCE)
+
+        async def complete(assignment: Assignment) -> Assignment:
+            async with gate:
+                return await self._with_its_token(assignment)
+
         try:
-            return [await self._with_its_token(assignment) for assignment in made]
+            return list(await asyncio.gather(*map(complete, made)))
         finally:
             self.made_tokens.save()
 
     async def _ports_of_others(self) -> frozenset[int]:
         """Ports of services in Consul that are not ours, which need not listen at this moment."""
         try:
-            return await self._registrar.other_ports()
+            found = await self._registrar.other_ports()
         except ConsulError as exc:
-            log.warning("ports of other services are not known: %s", exc)
+            self._troubles.tell("ports", f"ports of other services are not known: {exc}")
             return frozenset()
+        self._troubles.over("ports", "ports of other services are known again")
+        return found
 
     async def register(self, configuration: AgentConfiguration, assignments: Iterable[Assignment]) -> None:
-        """Put services and proxies into Consul; what fails is tried again and said."""
+        """Put services and proxies into Consul; what fails is said there, and tried again."""
         services = tuple(one for one in configuration.services if one.id not in self.withdrawn)
         configuration = dataclasses.replace(configuration, services=services)
-        failed = await self._registrar.apply(configuration, placed(assignments))
-        for service_id, error in sorted(failed.items()):
-            log.error("service '%s' is not registered yet: %s", service_id, error)
+        await self._registrar.apply(configuration, placed(assignments))
 
     async def delete_tokens(self) -> None:
         """Delete the tokens that no proxy of the fleet has any more."""
@@ -183,6 +197,9 @@ class Assigner:
     async def _with_token(self, assignment: Assignment) -> Assignment:
         record = self._fleet.record(assignment.proxy.id)
         try:
+            if self._away is not None and not assignment.proxy.token:
+                # A Consul that hangs would keep every one of many proxies for a time-out.
+                raise self._away
             token = await self._tokens.obtain(
                 assignment.proxy, accessor=record.token_accessor if record else ""
             )
@@ -190,6 +207,8 @@ class Assigner:
             self.unsettled.discard(assignment.proxy.id)
             return self._without_token(assignment, record, exc)
         except ConsulError as exc:
+            if isinstance(exc, AgentUnreachableError):
+                self._away = exc
             self.unsettled.add(assignment.proxy.id)
             return self._without_token(assignment, record, exc)
         self.unsettled.discard(assignment.proxy.id)

@@ -147,7 +147,8 @@ class Fleet:
 
     async def _add(self, assignment: Assignment) -> None:
         proxy = assignment.proxy
-        before = self._remembered.pop(proxy.id, None)
+        # It stays remembered until there is a member: whoever cancels this loses no process.
+        before = self._remembered.get(proxy.id)
         record = before or ProxyRecord(
             id=proxy.id,
             service_id=proxy.service_id,
@@ -167,6 +168,7 @@ class Fleet:
         )
         member = Member(assignment=assignment, record=record, outdated=outdated and adopted is not None)
         self._members[proxy.id] = member
+        self._remembered.pop(proxy.id, None)
         if assignment.refused:
             log.error("%s is not started: %s", proxy.id, assignment.refused)
             member.record = dataclasses.replace(member.record, last_error=assignment.refused)
@@ -272,8 +274,12 @@ class Fleet:
 
     async def _end_forgotten(self, wanted: Mapping[str, Assignment]) -> None:
         """Processes of an earlier agent that no definition asks for any more."""
-        for name in [name for name in self._remembered if name not in wanted]:
-            await end_left(self._remembered.pop(name))
+
+        async def end(name: str) -> None:
+            await end_left(self._remembered[name])
+            del self._remembered[name]
+
+        await asyncio.gather(*(end(name) for name in self._remembered if name not in wanted))
 
     # ------------------------------------------------------------ the state
 

@@ -7,16 +7,11 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from connect_proxy.consul.answers import says_unknown
 from connect_proxy.consul.blocking_query import Backoff
 from connect_proxy.consul.client import ConsulClient
 from connect_proxy.consul.clock import Clock, SystemClock
-from connect_proxy.errors import (
-    AgentAnswerError,
-    AgentUnreachableError,
-    ConsulError,
-    NoLeaderError,
-    NotFoundError,
-)
+from connect_proxy.errors import AgentUnreachableError, ConsulError, NoLeaderError
 from connect_proxy.managed.definitions.configuration import AgentConfiguration
 from connect_proxy.managed.registrations import (
     CHECK_PREFIX,
@@ -26,6 +21,7 @@ from connect_proxy.managed.registrations import (
     sidecar_ports,
     wanted_registrations,
 )
+from connect_proxy.managed.troubles import Troubles
 from connect_proxy.mesh.registration import Registration
 
 __all__ = ["PlacedProxy", "Registrar", "sidecar_ports"]
@@ -37,8 +33,8 @@ COMPARISON_S: Final = 10.0
 up the connections that Consul grants a client (limits.http_max_conns_per_client, 200)."""
 CALLS_AT_ONCE: Final = 8
 AWAY: Final = Backoff(quick_s=0.2, first_s=1.0, ceiling_s=5.0)
-UNKNOWN: Final = ("unknown service", "unknown check")
-"""Consul's words, with status 500 or 404, for what is not there to deregister."""
+AWAY_KEY: Final = ""
+"""Of the troubles: Consul's own, whatever service it was about to be told of."""
 
 
 class Registrar:
@@ -74,6 +70,9 @@ class Registrar:
         self._seen: dict[str, Registration | None] = {}
         """How Consul showed it then, by id, its own defaults included; None for a check."""
         self._failures: dict[str, ConsulError] = {}
+        self._troubles = Troubles()
+        self._away: AgentUnreachableError | None = None
+        """Why Consul could not be asked, of the round of registrations that is under way."""
         self._under_way: dict[str, Mapping[str, Any]] = {}
         """Bodies that are being sent at this moment, by id."""
 
@@ -210,6 +209,7 @@ class Registrar:
     async def _register(self, wanted: Sequence[Wanted]) -> None:
         """Each service, then what belongs to it, services at the same time; then checks of none."""
         gate = asyncio.Semaphore(CALLS_AT_ONCE)
+        self._away = None
         for are_checks in (False, True):
             groups: dict[str, list[Wanted]] = {}
             for one in wanted:
@@ -218,10 +218,7 @@ class Registrar:
             async with asyncio.TaskGroup() as tasks:
                 for service_id, members in groups.items():
                     tasks.create_task(self._register_group(service_id, members, gate))
-        if wanted:
-            await self._look(
-                [name for one in wanted for name in one.shown if self._sent.get(one.id) == one]
-            )
+        await self._look([name for one in wanted for name in one.shown if self._sent.get(one.id) == one])
 
     async def _register_group(
         self, service_id: str, members: Sequence[Wanted], gate: asyncio.Semaphore
@@ -230,6 +227,9 @@ class Registrar:
             self._sent.pop(one.id, None)
         async with gate:
             try:
+                if self._away is not None:
+                    # A Consul that hangs would keep every one of many services for a time-out.
+                    raise self._away
                 for one in members:
                     if one.id.startswith(CHECK_PREFIX):
                         await self._client.register_check(one.body, token=one.token)
@@ -237,15 +237,24 @@ class Registrar:
                         self._under_way[one.id] = one.request()
                         await self._client.register_service(self._under_way[one.id], token=one.token)
                     self._sent[one.id] = one
-            except ConsulError as exc:
-                log.warning("the service '%s' is not registered: %s", service_id, exc)
+            except AgentUnreachableError as exc:
+                self._away = exc
                 self._failures[service_id] = exc
+                self._troubles.tell(AWAY_KEY, f"services are not registered yet: {exc}")
+            except ConsulError as exc:
+                self._failures[service_id] = exc
+                self._troubles.tell(service_id, f"the service '{service_id}' is not registered: {exc}")
+            else:
+                self._troubles.over(AWAY_KEY, "Consul can be told of services again")
+                self._troubles.over(service_id, f"the service '{service_id}' is registered")
             finally:
                 for one in members:
                     self._under_way.pop(one.id, None)
 
     async def _look(self, names: Sequence[str]) -> None:
         """Remember how Consul shows what was just registered."""
+        if not names:
+            return
         try:
             found = await self._found()
         except ConsulError as exc:
@@ -269,11 +278,12 @@ class Registrar:
                 else:
                     await self._client.deregister_service(name)
             except ConsulError as exc:
-                if not _says_unknown(exc):
-                    log.warning("'%s' is not deregistered yet: %s", name, exc)
+                if not says_unknown(exc):
+                    self._troubles.tell(f"-{name}", f"'{name}' is not deregistered yet: {exc}")
                     if isinstance(exc, AgentUnreachableError):
                         break
                     continue
+            self._troubles.over(f"-{name}", f"'{name}' is deregistered")
             gone.add(name)
         if gone:
             self._note(self._registered - gone)
@@ -282,9 +292,3 @@ class Registrar:
         if registered != self._registered:
             self._registered = registered
             self._remember(registered)
-
-
-def _says_unknown(exc: ConsulError) -> bool:
-    if isinstance(exc, NotFoundError):
-        return True
-    return isinstance(exc, AgentAnswerError) and any(words in str(exc).lower() for words in UNKNOWN)

@@ -22,9 +22,8 @@ def birth_of(path: Path) -> float | None:
     Raises OSError, FileNotFoundError above all.
     """
     status = path.stat()
-    born: float | None = getattr(status, "st_birthtime", None)  # macOS has it there
-    if born is not None:
-        return born
+    if (born := getattr(status, "st_birthtime", None)) is not None:  # macOS has it there
+        return float(born)
     libc = ctypes.CDLL(None, use_errno=True)
     if not hasattr(libc, "statx"):
         return None
@@ -35,4 +34,4 @@ def birth_of(path: Path) -> float | None:
     if not mask & STATX_BTIME:
         return None
     seconds, nanoseconds = _BTIME.unpack_from(buffer, _BTIME_OFFSET)
-    return float(seconds) + nanoseconds / 1e9
+    return float(seconds + nanoseconds / 1e9)

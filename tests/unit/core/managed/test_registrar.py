@@ -257,6 +257,32 @@ def test_a_service_that_is_refused_does_not_keep_others_out(caplog: pytest.LogCa
     assert "is not registered" in caplog.text
 
 
+def test_a_consul_that_answers_nobody_is_not_asked_for_every_service_and_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asked: list[bytes] = []
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readline())
+        writer.close()
+
+    async def go() -> None:
+        server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+        client = connect_consul(AgentAccess(port=server.sockets[0].getsockname()[1]))
+        registrar = Registrar(client)
+        wanted = configuration(*(managed_service(f"s{number}", proxied=False) for number in range(50)))
+        for _ in range(2):
+            assert len(await registrar.apply(wanted, ())) == 50
+        await client.aclose()
+        server.close()
+        await server.wait_closed()
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(go())
+    assert 0 < len([line for line in asked if b"/register" in line]) < 50
+    assert caplog.text.count("services are not registered yet") == 1
+
+
 def test_a_definitions_token_is_what_its_service_is_registered_with() -> None:
     async def go() -> list[str]:
         async with ScriptedAgent() as agent:
