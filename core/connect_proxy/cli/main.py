@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ from connect_proxy.cli.arguments import HELP_WORDS, VERSION_WORDS, asks_for_help
 from connect_proxy.errors import ConnectProxyError, UsageError
 
 DEFAULT_COMMAND: Final = "run"
+DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,6 +94,7 @@ COMMANDS: Final[Mapping[str, Verb]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line *argv* (without the program's name); the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    open_closed_streams()
     try:
         instruction = os.environ.get(COMPLETION_VARIABLE, "")
         code = complete(instruction) if instruction else dispatch(words)
@@ -106,7 +109,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         # interpreter flushes stdout once more at exit, which must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except OSError as exc:
+        if exc.errno not in DISK_FULL:
+            raise
+        sys.stderr.write(f"{PROGRAM}: cannot write: {exc.strerror}; free disk space\n")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return code
+
+
+def open_closed_streams() -> None:
+    """Standard streams that we were started without (``>&-``) lead to nowhere: else the next file that is
+    opened would be the one that is printed to."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest that is free: this one
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def complete(instruction: str) -> int:

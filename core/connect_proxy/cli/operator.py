@@ -129,6 +129,6 @@ def operate(
     except AgentNotRunningError:
         if offline is None:
             raise
-        click.echo(f"{PROGRAM}: no agent runs on '{said.folder}': by its state file", err=True)
         answer = {"done": offline(said), "problems": []}
+        click.echo(f"{PROGRAM}: no agent runs on '{said.folder}': by its state file", err=True)
     return tell(answer, prefix=f"{verb}: ")

@@ -40,6 +40,9 @@ def control_directory(environment: Mapping[str, str], *, uid: int) -> Path:
 def unusable(path: Path, exc: OSError) -> DataDirectoryError:
     """The error to raise for a file or folder of the data directory. Of a lack of permission it says whose
     folder it is: the operator's commands are for the agent's user."""
+    if exc.errno in {errno.EEXIST, errno.ENOTDIR}:
+        message = f"'{path}' is no folder, which the data directory has to be; give another -data-dir"
+        return DataDirectoryError(message)
     message = f"'{path}' in the data directory: {exc.strerror or exc}"
     if exc.errno in {errno.EACCES, errno.EPERM} and (owner := _owner(path)):
         message += f"; run this as {owner}, or give another -data-dir"

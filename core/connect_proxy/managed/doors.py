@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from connect_proxy.managed.file_names import socket_name
 from connect_proxy.managed.state_file import DataDirectory
 
 
@@ -16,8 +17,8 @@ class Doors:
     """None: they have none."""
 
     def path(self, proxy_id: str) -> Path | None:
-        """A slash in an id cannot leave the folder."""
-        return self.folder / f"{proxy_id.replace('/', '_')}.sock" if self.folder else None
+        """Of that proxy; None where they have none."""
+        return self.folder / socket_name(proxy_id) if self.folder else None
 
 
 def doors_of(directory: DataDirectory | None, control_folder: Path | None = None) -> Doors:

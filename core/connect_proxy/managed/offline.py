@@ -7,17 +7,30 @@ import dataclasses
 import time
 from typing import Any
 
-from connect_proxy.errors import UnknownProxyError
+from connect_proxy.errors import AgentNotRunningError, UnknownProxyError
 from connect_proxy.managed.ending import end_process
 from connect_proxy.managed.state_file import DataDirectory, ProxyRecord, Records
 from connect_proxy.supervisor.adopted import adopt
 from connect_proxy.supervisor.identity import lives
 
 
+def left_by_the_last_agent(directory: DataDirectory) -> Records:
+    """What it wrote down. Raises AgentNotRunningError where none ever did, which is no empty list: the
+    proxies may be in another directory."""
+    records = directory.read()
+    if not records and not directory.state_path.exists():
+        message = (
+            f"no agent runs on '{directory.path}', and none left its state there; give its own -data-dir"
+        )
+        raise AgentNotRunningError(message)
+    return records
+
+
 def status(directory: DataDirectory) -> list[dict[str, Any]]:
-    """As ``status -format json`` of a running agent, from what it wrote last and what lives now."""
+    """As ``status -format json`` of a running agent, from what it wrote last and what lives now. Raises
+    AgentNotRunningError where there never was one."""
     now = time.time()
-    return [_row(record, now) for _, record in sorted(directory.read().items())]
+    return [_row(record, now) for _, record in sorted(left_by_the_last_agent(directory).items())]
 
 
 def _row(record: ProxyRecord, now: float) -> dict[str, Any]:

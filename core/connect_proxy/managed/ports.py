@@ -47,10 +47,10 @@ class PortAllocator:
 
         ``config.bind_port``, else what *given* has for it (``sidecar_ports()``), is taken as it stands.
         Else a proxy keeps the port that *kept* has for it, without a look whether it is free (the proxy
-        itself may listen there), unless another one has it. Else managed proxies get a random one of
-        ``proxy_min..max``, sidecars the lowest of ``sidecar_min..max`` that no other proxy has, that is
-        not in *taken* (ports of other local services) and that is really free on the proxy's
-        ``bind_address`` (*default_address* if it names none).
+        itself may listen there), unless another one or an upstream has it. Else managed proxies get a
+        random one of ``proxy_min..max``, sidecars the lowest of ``sidecar_min..max`` that no other proxy
+        and no upstream of theirs has, that is not in *taken* (ports of other local services) and that is
+        really free on the proxy's ``bind_address`` (*default_address* if it names none).
 
         Raises PortsExhaustedError naming the range, and ConfigurationError for a ``bind_port`` that is
         no port.
@@ -61,11 +61,12 @@ class PortAllocator:
             for proxy in wanted
             if (port := explicit_port(proxy.config) or given.get(proxy.id, 0))
         }
+        upstreams = {one.local_bind_port for proxy in wanted for one in proxy.upstreams}
         for proxy in wanted:
             port = kept.get(proxy.id, 0)
-            if port and proxy.id not in assigned and port not in assigned.values():
+            if port and proxy.id not in assigned and port not in {*assigned.values(), *upstreams}:
                 assigned[proxy.id] = port
-        held = {*assigned.values(), *taken}
+        held = {*assigned.values(), *taken, *upstreams}
         for proxy in wanted:
             if proxy.id not in assigned:
                 assigned[proxy.id] = self._new(proxy, held, default_address)

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from connect_proxy.errors import ConfigurationError, DataDirectoryLockedError
 from connect_proxy.managed.data_directory import unusable
+from connect_proxy.managed.file_names import socket_name
 from connect_proxy.supervisor.identity import ProcessIdentity
 
 VERSION: Final = 1
@@ -82,8 +83,8 @@ class DataDirectory:
         return self.path / "proxy" / "logs"
 
     def door_path(self, proxy_id: str) -> Path:
-        """The control socket of one proxy. A slash in an id cannot leave the folder."""
-        return self.path / "proxy" / "run" / f"{proxy_id.replace('/', '_')}.sock"
+        """The control socket of one proxy."""
+        return self.path / "proxy" / "run" / socket_name(proxy_id)
 
     def lock(self) -> None:
         """Make the folder and take its lock, until :meth:`unlock` or our end.

@@ -56,8 +56,8 @@ def _from_agent_or_file(said: Order) -> list[dict[str, Any]]:
     try:
         rows: list[dict[str, Any]] = ask(said.folder, "status")["proxies"]
     except AgentNotRunningError:
+        rows = offline.status(said.directory)
         click.echo(f"{PROGRAM}: no agent runs on '{said.folder}': this is from its state file", err=True)
-        return offline.status(said.directory)
     return rows
 
 

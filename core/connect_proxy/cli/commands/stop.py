@@ -21,10 +21,9 @@ def _without_agent(order: Order) -> list[str]:
     from connect_proxy.managed import offline
 
     directory = order.directory
-    records = directory.read()
+    # Before the lock: no directory is made of a mistyped -data-dir.
+    records = offline.left_by_the_last_agent(directory)
     ids = [offline.known(records, word) for word in order.words] or sorted(records)
-    if not ids:
-        return []  # nor is a directory made of a mistyped -data-dir
     directory.lock()
     try:
         for proxy_id in ids:

@@ -76,7 +76,14 @@ def report(configuration: AgentConfiguration, *, as_json: bool) -> None:
         return
     for warning in configuration.warnings:
         sys.stderr.write(f"{PROGRAM}: warning: {warning}\n")
-    click.echo(
-        f"valid: {counts['files']} files, {counts['services']} services,"
-        f" {counts['proxies']} managed proxies"
+    said = (
+        number_of(counts["files"], "file"),
+        number_of(counts["services"], "service"),
+        number_of(counts["proxies"], "managed proxy", "managed proxies"),
     )
+    click.echo(f"valid: {', '.join(said)}")
+
+
+def number_of(count: int, one: str, many: str = "") -> str:
+    """``1 file``, ``2 files``."""
+    return f"{count} {one if count == 1 else many or one + 's'}"

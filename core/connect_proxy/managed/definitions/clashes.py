@@ -17,6 +17,7 @@ from connect_proxy.managed.definitions.configuration import (
     ServiceDefinition,
 )
 from connect_proxy.managed.definitions.service_decoding import upstream_value
+from connect_proxy.managed.file_names import LONGEST_ID
 from connect_proxy.managed.ports import explicit_port
 from connect_proxy.managed.registrations import proxy_body
 from connect_proxy.managed.wanted import COMMAND_BACKEND, wanted_proxies
@@ -37,6 +38,7 @@ def clashes(configuration: AgentConfiguration, *, backends: Collection[str] = ()
     found = [
         *_ranges(configuration),
         *_ids(configuration, proxies),
+        *(f"{proxy.origin}: {problem}" for proxy in proxies if (problem := _unnameable(proxy))),
         *_services(configuration.services),
         *_backends(proxies, backends),
         *(line for proxy in proxies for line in _repeated(proxy)),
@@ -68,6 +70,24 @@ def _ids(configuration: AgentConfiguration, proxies: Iterable[ManagedProxy]) -> 
         if id_ in owners:
             yield f'{origin}: {what} has the id "{id_}" that {owners[id_]} has; give one another id'
         owners.setdefault(id_, f"{what} in {origin}")
+
+
+def _unnameable(proxy: ManagedProxy) -> str:
+    """Why neither certificate nor log files could have its name, empty if they can.
+
+    The name stands in a certificate's SPIFFE URI and in the path of ``/v1/agent/connect/ca/leaf/``; a
+    real Consul answers 500 and 301 to what is no segment of a path.
+    """
+    name = proxy.service_name
+    if "/" in name or name in {".", ".."}:
+        return (
+            f'the service name "{name}" fits no certificate, so it can have no proxy; give one without "/"'
+        )
+    if not (name + proxy.id).isprintable():
+        return f"{name!r} with the id {proxy.id!r} has characters that cannot be printed; give others"
+    if (size := len(proxy.id.encode())) > LONGEST_ID:
+        return f'the proxy\'s id "{proxy.id}" has {size} bytes; give the service an id that is shorter'
+    return ""
 
 
 def _services(services: Iterable[ServiceDefinition]) -> Iterator[str]:

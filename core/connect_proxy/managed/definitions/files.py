@@ -52,10 +52,15 @@ def _files(paths: Iterable[Path], problems: list[str], warnings: list[str]) -> I
             if problem := _distrust(path, path.stat(), warnings):
                 problems.append(problem)
                 continue
-            yield from sorted(
+            found = sorted(
                 (entry for entry in path.iterdir() if entry.suffix in SUFFIXES and not entry.is_dir()),
                 key=lambda entry: entry.name,
             )
+            if not found:
+                warnings.append(
+                    f"{path}: no definitions are in it: no file ends in {' or '.join(SUFFIXES)}"
+                )
+            yield from found
         except OSError as exc:
             problems.append(_unreadable(path, exc))
 

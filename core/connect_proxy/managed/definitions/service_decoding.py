@@ -34,6 +34,16 @@ from connect_proxy.managed.definitions.service_keys import (
 from connect_proxy.mesh.immutable import frozen
 from connect_proxy.mesh.registration import CONNECT_PROXY, SERVICE, Upstream
 from connect_proxy.secret import NO_SECRET
+from connect_proxy.settings.suggestion import suggestion
+
+KINDS: Final = (
+    CONNECT_PROXY,
+    "mesh-gateway",
+    "terminating-gateway",
+    "ingress-gateway",
+    "api-gateway",
+)
+"""``kind`` of a service, as Consul knows them; 1.8 takes any other for a common service, unsaid."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,12 +177,16 @@ def _unmanaged(
 ) -> None:
     """Translate the ``proxy_destination`` of Consul 1.2, and see that a proxy says for whom and where."""
     older = values.pop("ProxyDestination", "")
-    if values.get("Kind") != CONNECT_PROXY:
+    if (kind := values.get("Kind", "")) and kind not in KINDS:
+        near = suggestion(kind, KINDS)
+        hint = f'; did you mean "{near}"?' if near else f" ({', '.join(KINDS)})"
+        reading.warning(found.place, f'"{path}.kind" is "{kind}", which no Consul knows{hint}')
+    if kind != CONNECT_PROXY:
         if older:
             reading.problem(
                 found.place, f'"{path}" has a proxy_destination: give kind = "{CONNECT_PROXY}" too'
             )
-        elif "Proxy" in values and not values.get("Kind"):
+        elif "Proxy" in values and not kind:
             reading.warning(
                 found.place,
                 f'"{path}.proxy" describes a proxy of kind "{CONNECT_PROXY}", which this service is not;'

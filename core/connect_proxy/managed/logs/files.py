@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from connect_proxy.managed.file_names import stem
 from connect_proxy.managed.logs.birth import birth_of
 
 STREAMS: Final = ("stdout", "stderr")
@@ -49,8 +50,8 @@ class LogFiles:
     proxy_id: str
 
     def path(self, stream: str) -> Path:
-        """Of ``stdout`` or ``stderr``. A slash in an id cannot leave the folder."""
-        return self.folder / f"{self.proxy_id.replace('/', '_')}-{stream}.log"
+        """Of ``stdout`` or ``stderr``."""
+        return self.folder / f"{stem(self.proxy_id)}-{stream}.log"
 
     def open(self, stream: str) -> int:
         """A descriptor to append by."""

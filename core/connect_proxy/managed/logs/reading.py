@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from connect_proxy.errors import UnknownProxyError
+from connect_proxy.errors import DataDirectoryError, UnknownProxyError
 from connect_proxy.managed.data_directory import unusable
 from connect_proxy.managed.logs.files import STREAMS, LogFiles, folder_lock
 from connect_proxy.managed.state_file import DataDirectory
@@ -33,6 +33,9 @@ def log_paths(directory: DataDirectory, proxy_id: str = "") -> dict[str, Path]:
 
 def _log_paths(directory: DataDirectory, proxy_id: str) -> dict[str, Path]:
     folder = directory.logs_path
+    if not folder.is_dir():
+        message = f"no proxy ever logged in '{directory.path}'; give the agent's own -data-dir"
+        raise DataDirectoryError(message)
     if not proxy_id:
         return {path.name.removesuffix(SUFFIX): path for path in sorted(folder.glob(f"*{SUFFIX}"))}
     files = LogFiles(folder=folder, proxy_id=proxy_id)

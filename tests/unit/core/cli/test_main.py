@@ -178,6 +178,34 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     assert (outcome.returncode, outcome.stderr) == (128 + signal.SIGPIPE, b"")
 
 
+@pytest.mark.parametrize("descriptor", [1, 2])
+def test_a_standard_stream_that_is_closed_is_no_error(descriptor: int) -> None:
+    outcome = subprocess.run(
+        ["sh", "-c", f'exec "$@" {descriptor}>&-', "sh", sys.executable, "-m", "connect_proxy", "backends"],
+        capture_output=True,
+        text=True,
+        env=client_environment(),
+        check=False,
+    )
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    assert ("builtin" in outcome.stdout) is (descriptor != 1)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has it")
+def test_a_full_disk_is_told_in_a_line() -> None:
+    with open("/dev/full", "wb") as full:
+        outcome = subprocess.run(
+            [sys.executable, "-m", "connect_proxy", "backends"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=client_environment(),
+            check=False,
+        )
+    said = "connect-proxy: cannot write: No space left on device; free disk space\n"
+    assert (outcome.returncode, outcome.stderr) == (1, said)
+
+
 def test_dispatch_hands_on_what_follows_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 

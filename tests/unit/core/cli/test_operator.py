@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from connect_proxy.cli import operator
 from connect_proxy.cli.commands import logs, reload, set_log_level, start, status, stop, systemd
 from connect_proxy.cli.commands.status import duration, last_exit
+from connect_proxy.cli.main import main
 from connect_proxy.cli.operator import ROWS_OF_MANY, flags_first
 from connect_proxy.errors import AgentNotRunningError, UnknownProxyError, UsageError
 from connect_proxy.managed.state_file import DataDirectory, ProxyRecord
@@ -78,12 +79,17 @@ def test_only_what_needs_no_agent_works_without_one(
         stop.execute(["nope", *where])
 
 
-def test_a_mistyped_data_directory_is_not_made(tmp_path: Path) -> None:
-    where = ["-data-dir", str(tmp_path / "mistyped")]
-    assert stop.execute(["-all", *where]) == 0
-    with pytest.raises(UnknownProxyError, match="there are none"):
-        stop.execute(["web-proxy", *where])
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize(
+    "words", [["status"], ["status", "-format", "json"], ["stop", "-all"], ["stop", "x"], ["logs"]]
+)
+def test_a_directory_that_no_agent_ever_used_is_an_error_and_is_not_made(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mistyped = tmp_path / "no-such"
+    assert main([*words, "-data-dir", str(mistyped)]) == 1
+    said = capsys.readouterr()
+    assert (said.out, "give " in said.err, str(mistyped) in said.err) == ("", True, True)
+    assert not mistyped.exists()
 
 
 def test_units_are_printed_with_this_program(capsys: pytest.CaptureFixture[str]) -> None:

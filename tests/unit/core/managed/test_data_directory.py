@@ -5,12 +5,16 @@ import os
 import pwd
 from pathlib import Path
 
+import pytest
+
+from connect_proxy.errors import DataDirectoryError
 from connect_proxy.managed.data_directory import (
     control_directory,
     default_data_directory,
     runtime_directory,
     unusable,
 )
+from connect_proxy.managed.state_file import DataDirectory
 
 
 def test_systemd_comes_first_then_roots_folder_then_xdg() -> None:
@@ -52,3 +56,11 @@ def test_who_lacks_the_permission_is_told_who_has_it(tmp_path: Path) -> None:
 def test_what_no_other_user_can_help_names_none(tmp_path: Path) -> None:
     said = str(unusable(tmp_path, OSError(errno.ENOSPC, "No space left on device")))
     assert said == f"'{tmp_path}' in the data directory: No space left on device"
+
+
+def test_a_file_where_the_folder_has_to_be_is_told_as_that(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    for where in (path, path / "below"):
+        with pytest.raises(DataDirectoryError, match="is no folder, which the data directory has to be"):
+            DataDirectory(path=where).lock()

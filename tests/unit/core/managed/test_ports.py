@@ -5,6 +5,7 @@ import pytest
 from connect_proxy.errors import ConfigurationError, PortsExhaustedError
 from connect_proxy.managed.definitions.configuration import PortRanges
 from connect_proxy.managed.ports import PortAllocator, can_bind, explicit_port
+from connect_proxy.mesh.registration import Upstream
 from support.managed_definitions import managed_proxy
 from support.ports import free_port
 
@@ -45,6 +46,13 @@ def test_a_port_that_somebody_listens_on_is_passed_over() -> None:
 def test_a_port_of_another_local_service_is_passed_over() -> None:
     assigned = allocator().assign([managed_proxy(is_sidecar=True)], kept={}, taken=[21000, 21001])
     assert assigned == {"web-sidecar-proxy": 21002}
+
+
+def test_a_port_of_an_upstream_is_passed_over_even_by_who_had_it() -> None:
+    caller = managed_proxy("api", upstreams=(Upstream(destination_name="web", local_bind_port=20003),))
+    proxies = [managed_proxy(), caller]
+    assert allocator().assign(proxies, kept={}) == {"web-proxy": 20002, "api-proxy": 20001}
+    assert allocator().assign(proxies, kept={"web-proxy": 20003})["web-proxy"] == 20002
 
 
 def test_no_two_proxies_get_one_port() -> None:

@@ -85,7 +85,7 @@ def test_a_file_that_cannot_be_read_or_written_is_named(directory: DataDirectory
 
 def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(DataDirectoryError, match="/file' in the data directory: File exists"):
+    with pytest.raises(DataDirectoryError, match="/file' is no folder"):
         DataDirectory(path=tmp_path / "file/data").lock()
 
 

@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 def test_files_without_a_problem_are_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", str(folder)]) == 0
     said = capsys.readouterr()
-    assert said.out == "valid: 1 files, 1 services, 1 managed proxies\n"
+    assert said.out == "valid: 1 file, 1 service, 1 managed proxy\n"
     assert said.err.startswith(
         "connect-proxy: warning: keys of Consul that mean nothing here are left aside"
     )

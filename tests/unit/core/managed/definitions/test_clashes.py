@@ -159,3 +159,30 @@ def test_a_sidecars_port_counts_too() -> None:
 def test_without_names_no_backend_is_unknown() -> None:
     text = proxied("web", 'backend = "strange"')
     assert clashes(configuration([read_table(parse_hcl(text), "x.hcl")])) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a/b", 'x.hcl:1:1: the service name "a/b" fits no certificate, so it can have no proxy'),
+        (".", 'x.hcl:1:1: the service name "." fits no certificate'),
+        ("..", 'x.hcl:1:1: the service name ".." fits no certificate'),
+        ("a\\nb", "x.hcl:1:1: 'a\\nb' with the id 'a\\nb-proxy' has characters that cannot be printed"),
+        ("é" * 100, "x.hcl:1:1: the proxy's id \"" + "é" * 100 + '-proxy" has 206 bytes'),
+    ],
+)
+def test_a_name_that_no_certificate_or_file_can_have_is_refused_for_proxies_alone(
+    name: str, said: str
+) -> None:
+    (problem,) = found(proxied(name, ""))
+    assert problem.startswith(said)
+    assert found(f'service {{ name = "{name}" port = 8080 }}') == []
+
+
+@pytest.mark.parametrize("name", ["web", "café ☃", "a.b_c-d", "x" * 194])
+def test_other_names_are_fine(name: str) -> None:
+    assert found(proxied(name, "")) == []
+
+
+def test_an_id_may_have_a_slash() -> None:
+    assert found('service { id = "host/web" name = "web" port = 8080 connect { proxy {} } }') == []

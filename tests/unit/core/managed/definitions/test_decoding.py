@@ -243,6 +243,14 @@ def test_a_sidecar_stands_in_the_body_and_is_not_started() -> None:
     assert found.sidecar is None
 
 
+def test_a_kind_that_no_consul_knows_is_warned_of_with_the_one_that_is_meant() -> None:
+    found = read('service { name = "p" port = 1 kind = "conect-proxy" }')
+    assert found.warnings == (
+        '0.hcl:1:1: "service.kind" is "conect-proxy", which no Consul knows; did you mean "connect-proxy"?',
+    )
+    assert read('service { name = "p" port = 1 kind = "mesh-gateway" }').warnings == ()
+
+
 @pytest.mark.parametrize("how", ['backend = "envoy"', 'command = ["/bin/x"] exec_mode = "daemon"'])
 def test_a_sidecar_with_a_backend_or_a_command_is_started(how: str) -> None:
     upstreams = 'upstreams { destination_name = "a" local_bind_port = 1 }'

@@ -175,3 +175,12 @@ def test_five_hundred_services_are_read(tmp_path: Path) -> None:
             """
         )
     assert len(read_configuration([tmp_path]).services) == 500
+
+
+def test_a_folder_without_definitions_is_warned_of(tmp_path: Path) -> None:
+    folder = tmp_path / "definitions"
+    folder.mkdir(mode=0o755)
+    (folder / "web.yaml").write_text("service: web")
+    assert read_configuration([folder]).warnings == (
+        f"{folder}: no definitions are in it: no file ends in .hcl or .json",
+    )

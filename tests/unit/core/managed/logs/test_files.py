@@ -34,6 +34,11 @@ def test_an_id_cannot_leave_the_folder(tmp_path: Path) -> None:
     assert LogFiles(folder=tmp_path, proxy_id="../../etc/x").path("stdout").parent == tmp_path
 
 
+def test_two_ids_never_share_a_log(tmp_path: Path) -> None:
+    one, other = (LogFiles(folder=tmp_path, proxy_id=name).path("stdout") for name in ("a/b", "a_b"))
+    assert one != other
+
+
 def test_lines_are_added_to_what_is_there(tmp_path: Path) -> None:
     files = LogFiles(folder=tmp_path, proxy_id="p")
     for line in (b"one\n", b"two\n"):
