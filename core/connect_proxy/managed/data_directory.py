@@ -1,14 +1,10 @@
-"""Where the agent keeps its state if no ``-data-dir`` is given, and what to say if it cannot be used."""
+"""Where the agent keeps its state if no ``-data-dir`` is given."""
 
 from __future__ import annotations
 
-import errno
 import os
-import pwd
 from collections.abc import Mapping
 from pathlib import Path
-
-from connect_proxy.errors import DataDirectoryError
 
 
 def default_data_directory(environment: Mapping[str, str], *, uid: int) -> Path:
@@ -35,29 +31,3 @@ def control_directory(environment: Mapping[str, str], *, uid: int) -> Path:
     passing = runtime_directory(environment, uid=uid)
     alone = (passing / "control.sock").exists() and not (durable / "control.sock").exists()
     return passing if alone else durable
-
-
-def unusable(path: Path, exc: OSError) -> DataDirectoryError:
-    """The error to raise for a file or folder of the data directory. Of a lack of permission it says whose
-    folder it is: the operator's commands are for the agent's user."""
-    if exc.errno in {errno.EEXIST, errno.ENOTDIR}:
-        message = f"'{path}' is no folder, which the data directory has to be; give another -data-dir"
-        return DataDirectoryError(message)
-    message = f"'{path}' in the data directory: {exc.strerror or exc}"
-    if exc.errno in {errno.EACCES, errno.EPERM} and (owner := _owner(path)):
-        message += f"; run this as {owner}, or give another -data-dir"
-    return DataDirectoryError(message)
-
-
-def _owner(path: Path) -> str:
-    """Who owns the path, or the nearest folder above it that can be looked at."""
-    for one in (path, *path.parents):
-        try:
-            uid = one.stat().st_uid
-        except OSError:
-            continue
-        try:
-            return f"the user '{pwd.getpwuid(uid).pw_name}'"
-        except KeyError:
-            return f"the user with the id {uid}"
-    return ""

@@ -16,8 +16,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from connect_proxy.durable_file import replace_durably, unusable
 from connect_proxy.errors import ConfigurationError, DataDirectoryLockedError
-from connect_proxy.managed.data_directory import unusable
 from connect_proxy.managed.file_names import socket_name
 from connect_proxy.supervisor.identity import ProcessIdentity
 
@@ -193,27 +193,9 @@ class DataDirectory:
 
     def _replace(self, path: Path, document: Mapping[str, Any]) -> None:
         try:
-            self._replaced(path, json.dumps(document, indent=1, sort_keys=True) + "\n")
+            replace_durably(path, json.dumps(document, indent=1, sort_keys=True) + "\n")
         except OSError as exc:
             raise unusable(path, exc) from exc
-
-    def _replaced(self, path: Path, text: str) -> None:
-        temporary = path.with_name(f"{path.name}.new")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            if os.geteuid() == 0:
-                # An operator's command run by root must not take the file away from the agent's user.
-                folder_status = path.parent.stat()
-                os.fchown(descriptor, folder_status.st_uid, folder_status.st_gid)
-            file.write(text)
-            file.flush()
-            os.fsync(descriptor)
-        temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def encode(records: Records) -> dict[str, Any]:

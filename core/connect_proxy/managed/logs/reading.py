@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from connect_proxy.durable_file import unusable
 from connect_proxy.errors import DataDirectoryError, UnknownProxyError
-from connect_proxy.managed.data_directory import unusable
 from connect_proxy.managed.logs.files import STREAMS, LogFiles, folder_lock
 from connect_proxy.managed.state_file import DataDirectory
 

@@ -1,8 +1,5 @@
 """Where state and control socket are if nobody says."""
 
-import errno
-import os
-import pwd
 from pathlib import Path
 
 import pytest
@@ -12,7 +9,6 @@ from connect_proxy.managed.data_directory import (
     control_directory,
     default_data_directory,
     runtime_directory,
-    unusable,
 )
 from connect_proxy.managed.state_file import DataDirectory
 
@@ -41,21 +37,6 @@ def test_commands_find_the_agent_that_there_is(tmp_path: Path) -> None:
     assert control_directory(environment, uid=7) == passing
     (durable / "control.sock").touch()
     assert control_directory(environment, uid=7) == durable
-
-
-def test_who_lacks_the_permission_is_told_who_has_it(tmp_path: Path) -> None:
-    me = pwd.getpwuid(os.geteuid()).pw_name
-    path = tmp_path / "nothing/there"
-    said = str(unusable(path, PermissionError(errno.EACCES, "Permission denied")))
-    assert said == (
-        f"'{path}' in the data directory: Permission denied; run this as the user '{me}',"
-        " or give another -data-dir"
-    )
-
-
-def test_what_no_other_user_can_help_names_none(tmp_path: Path) -> None:
-    said = str(unusable(tmp_path, OSError(errno.ENOSPC, "No space left on device")))
-    assert said == f"'{tmp_path}' in the data directory: No space left on device"
 
 
 def test_a_file_where_the_folder_has_to_be_is_told_as_that(tmp_path: Path) -> None:
