@@ -26,3 +26,14 @@ def test_an_ipv6_listener_leaves_ipv4_alone() -> None:
 def test_an_address_of_another_machine_is_named() -> None:
     with pytest.raises(PortInUseError, match=r"on '192\.0\.2\.1'"):
         listen_tcp("192.0.2.1", 0, what="HTTP")
+
+
+def test_answers_do_not_wait_for_acknowledgements() -> None:
+    with (
+        listen_tcp("127.0.0.1", 0, what="HTTP") as listener,
+        socket.create_connection(listener.getsockname()),
+    ):
+        listener.setblocking(True)
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
