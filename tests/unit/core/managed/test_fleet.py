@@ -252,6 +252,33 @@ def test_a_process_that_no_definition_asks_for_any_more_is_ended(directory: Data
     run(second())
 
 
+@pytest.mark.parametrize("is_wanted", [True, False])
+def test_an_agent_that_is_stopped_while_it_ends_what_an_older_one_left_forgets_no_process(
+    directory: DataDirectory, tmp_path: Path, is_wanted: bool
+) -> None:
+    asked = tmp_path / "asked"
+    stubborn = f"trap 'touch {asked}' TERM; touch {tmp_path}/up; while :; do sleep 600 & wait; done"
+
+    async def life() -> None:
+        first = Fleet(directory)
+        await first.apply([assignment("web", "sh", "-c", stubborn)])
+        await until((tmp_path / "up").exists)
+        pid = pid_of(first, "web-proxy")
+        await first.leave()
+        second = Fleet(directory)
+        applying = asyncio.create_task(second.apply([assignment("web")] if is_wanted else []))
+        try:
+            await until(asked.exists)
+            applying.cancel()
+            await asyncio.wait({applying})
+            await second.leave()
+            assert directory.read()["web-proxy"].process == identity_of(pid)
+        finally:
+            os.killpg(pid, signal.SIGKILL)
+
+    run(life())
+
+
 def test_a_stop_is_remembered_until_the_start(directory: DataDirectory) -> None:
     async def first() -> None:
         fleet = Fleet(directory)
