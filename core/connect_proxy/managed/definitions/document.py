@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from connect_proxy.errors import MalformedDocumentError
+from connect_proxy.managed.definitions.scalars import Scalar
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,23 +53,63 @@ def plain(value: Value) -> Any:
     return value
 
 
-def joined(items: Iterable[tuple[str, Field]]) -> dict[str, Field]:
-    """The fields of one HCL table. The last of several scalars wins; tables and lists are appended.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Assigned:
+    """What one key is given once, before it is known what it has been given already."""
 
-    Raises MalformedDocumentError where a key is a scalar once and a table or a list another time.
+    key: str
+    place: Place
+    value: Scalar | list[Value] | Table
+
+
+def joined(items: Iterable[Assigned]) -> dict[str, Field]:
+    """The fields of one HCL table. Of several scalars the last counts, as one of the first one's kind;
+    tables and lists are appended.
+
+    Raises MalformedDocumentError where a key has values of two kinds.
     """
     fields: dict[str, Field] = {}
     grown: dict[str, list[Value]] = {}
-    for key, field in items:
-        before = fields.get(key)
-        if before is None or (is_scalar(before.value) and is_scalar(field.value)):
-            fields[key] = field
-        elif is_scalar(before.value) or is_scalar(field.value):
-            message = f'"{key}" has one value here and another kind of value in line {before.place.line}'
-            raise MalformedDocumentError(message, line=field.place.line, column=field.place.column)
+    for item in items:
+        before = fields.get(item.key)
+        if before is None:
+            value = item.value.value() if isinstance(item.value, Scalar) else item.value
+            fields[item.key] = Field(value=value, place=item.place)
+        elif isinstance(item.value, Scalar):
+            again = None
+            if not isinstance(before.value, Table | list):
+                again = item.value.value_after(before.value)
+            if again is None:
+                raise _two_kinds(item, before)
+            fields[item.key] = Field(value=again, place=item.place)
+        elif not _appends(before.value, item.value):
+            raise _two_kinds(item, before)
         else:
-            grown.setdefault(key, list(_several(before.value))).extend(_several(field.value))
+            grown.setdefault(item.key, list(_several(before.value))).extend(_several(item.value))
     return fields | {key: Field(value=both, place=fields[key].place) for key, both in grown.items()}
+
+
+def _appends(first: Value, more: list[Value] | Table) -> bool:
+    """Whether HCL appends *more* to what began with *first*: to a block other blocks alone, all of them
+    with a label or none; to a list anything but a block with a label."""
+    if isinstance(more, Table) and more.label:
+        return isinstance(first, Table) and first.label
+    if isinstance(first, Table):
+        return not first.label and all(isinstance(one, Table) for one in _several(more))
+    return isinstance(first, list)
+
+
+def _two_kinds(item: Assigned, before: Field) -> MalformedDocumentError:
+    now = item.value.spelling.value if isinstance(item.value, Scalar) else _shape(item.value)
+    message = (
+        f'"{item.key}" stands more than once with values of two kinds: {now} here,'
+        f" {_shape(before.value)} in line {before.place.line}; keep one"
+    )
+    return MalformedDocumentError(message, line=item.place.line, column=item.place.column)
+
+
+def _shape(value: Value) -> str:
+    return "a block with a label" if isinstance(value, Table) and value.label else kind_of(value)
 
 
 def is_scalar(value: Value) -> bool:

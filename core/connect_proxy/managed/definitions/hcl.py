@@ -13,15 +13,14 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from connect_proxy.errors import MalformedDocumentError
-from connect_proxy.managed.definitions.document import Field, Place, Table, Value, joined
+from connect_proxy.managed.definitions.document import Assigned, Field, Place, Table, Value, joined
 from connect_proxy.managed.definitions.hcl_strings import BadEscapeError, heredoc_value, unquoted
+from connect_proxy.managed.definitions.scalars import INTEGER_MAX, INTEGER_MIN, Scalar, Spelling
 
 if TYPE_CHECKING:
     from lark import Lark, Token
     from lark.exceptions import UnexpectedToken
 
-INTEGER_MIN: Final = -(2**63)
-INTEGER_MAX: Final = 2**63 - 1
 _WORDS: Final = {
     "IDENTIFIER": "a key",
     "STRING": "a string",
@@ -89,7 +88,7 @@ def _parser(language: str) -> Lark:
     return Lark(grammar, parser="lalr", lexer=scanner, start=language, transformer=actions)
 
 
-def _hcl(*items: tuple[str, Field]) -> Table:
+def _hcl(*items: Assigned) -> Table:
     return Table(fields=joined(items), place=_START)
 
 
@@ -101,12 +100,14 @@ def _quoted_key(token: Token) -> tuple[str, Place]:
     return _string(token), place_of(token)
 
 
-def _assignment(key: tuple[str, Place], value: Value) -> tuple[str, Field]:
+def _assignment(key: tuple[str, Place], value: Scalar | list[Value] | Table) -> Assigned:
     name, place = key
-    return name, Field(value=_placed(value, place), place=place)
+    # A table that stands behind a key stands where its key does, also as one of several.
+    placed = replace(value, place=place) if isinstance(value, Table) else value
+    return Assigned(key=name, place=place, value=placed)
 
 
-def _block(*parts: Any) -> tuple[str, Field]:
+def _block(*parts: Any) -> Assigned:
     """``a { … }``, and ``a "b" "c" { … }``, which is ``a { b { c { … } } }``."""
     *keys, table = parts
     for name, place in reversed(keys[1:]):
@@ -114,17 +115,12 @@ def _block(*parts: Any) -> tuple[str, Field]:
     return _assignment(keys[0], table)
 
 
-def _placed(value: Value, place: Place) -> Value:
-    """A table that stands behind a key stands where its key does, also as one of several."""
-    return replace(value, place=place) if isinstance(value, Table) else value
-
-
-def _object(brace: Token, *items: tuple[str, Field]) -> Table:
+def _object(brace: Token, *items: Assigned) -> Table:
     return Table(fields=joined(items), place=place_of(brace))
 
 
-def _list(*values: Value) -> list[Value]:
-    return list(values)
+def _list(*values: Scalar | list[Value] | Table) -> list[Value]:
+    return [value.value() if isinstance(value, Scalar) else value for value in values]
 
 
 def _string(token: Token) -> str:
@@ -134,31 +130,19 @@ def _string(token: Token) -> str:
         raise _malformed(token, str(exc)) from exc
 
 
+def _scalar(spelling: Spelling, text_of: Callable[[Token], str] = str) -> Callable[[Token], Scalar]:
+    def read(token: Token) -> Scalar:
+        place = place_of(token)
+        return Scalar(spelling=spelling, text=text_of(token), line=place.line, column=place.column)
+
+    return read
+
+
 def _heredoc(token: Token) -> str:
     return heredoc_value(str(token))
 
 
-def _integer(token: Token) -> int:
-    """Decimal, hexadecimal (0x1F), octal (017)."""
-    text = str(token)
-    digits = text.lstrip("-")
-    base = 16 if digits[:2] in {"0x", "0X"} else 8 if digits[0] == "0" else 10
-    if len(text) > 100:
-        raise _malformed(token, "this number is too large")
-    value = int(digits, base) * (-1 if text.startswith("-") else 1)
-    if not INTEGER_MIN <= value <= INTEGER_MAX:
-        raise _malformed(token, f'"{text}" is too large: numbers have 64 bits')
-    return value
-
-
-def _fraction(token: Token) -> float:
-    value = float(token)
-    if value in {float("inf"), float("-inf")}:
-        raise _malformed(token, f'"{token}" is too large for a number')
-    return value
-
-
-def _boolean(token: Token) -> bool:
+def _json_boolean(token: Token) -> bool:
     return str(token) == "true"
 
 
@@ -181,7 +165,14 @@ def _json_string(token: Token) -> str:
 def _json_integer(token: Token) -> int | float:
     """Go reads every JSON number as a float; an integer is kept exactly where it has 64 bits."""
     if len(token) > 20 or not INTEGER_MIN <= (value := int(token)) <= INTEGER_MAX:
-        return _fraction(token)
+        return _json_fraction(token)
+    return value
+
+
+def _json_fraction(token: Token) -> float:
+    value = float(token)
+    if value in {float("inf"), float("-inf")}:
+        raise _malformed(token, f'"{token}" is too large for a number')
     return value
 
 
@@ -193,19 +184,20 @@ _ACTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "block": _block,
     "object": _object,
     "list": _list,
-    "string": _string,
-    "heredoc": _heredoc,
-    "integer": _integer,
-    "fraction": _fraction,
-    "boolean": _boolean,
+    "string": _scalar(Spelling.STRING, _string),
+    "heredoc": _scalar(Spelling.HEREDOC, _heredoc),
+    "integer": _scalar(Spelling.INTEGER),
+    "fraction": _scalar(Spelling.FRACTION),
+    "boolean": _scalar(Spelling.BOOLEAN),
     "json": lambda table: table,
     "nothing": lambda token: _EMPTY,
     "json_object": _json_object,
     "member": _member,
-    "json_list": _list,
+    "json_list": lambda *values: list(values),
     "json_string": _json_string,
     "json_integer": _json_integer,
-    "json_fraction": _fraction,
+    "json_fraction": _json_fraction,
+    "json_boolean": _json_boolean,
     "null": lambda token: None,
 }
 

@@ -124,8 +124,6 @@ class Scan:
             if digits[-1] in "eE+-":
                 raise self._malformed(start, f'"{word}" is no number: the exponent has no digits')
             return "FLOAT"
-        if digits[0] == "0" and ("8" in digits or "9" in digits):
-            raise self._malformed(start, f'"{word}" is no number: after a leading 0 the digits are octal')
         return "NUMBER"
 
     def _unusual(self, start: int) -> Token:

@@ -310,12 +310,18 @@ def test_an_opaque_config_keeps_its_blocks_and_lists() -> None:
         ("service { port = 1 }", '1:1: "service" has no name; every service needs one'),
         (web("tags = 1"), '1:37: "service.tags" is a number; give a list, such as ["x"]'),
         (web("tags = [1]"), '1:37: "service.tags[0]" is a number; give a string, such as "x"'),
-        (web("port = 80.5"), '1:37: "service.port" is a number; give a whole number, such as 8080'),
         (
-            web('port = "http"'),
-            '1:37: "service.port" is a string "http"; give a whole number, such as 8080',
+            'service { name = "web" port = 80.5 }',
+            '1:24: "service.port" is a number; give a whole number, such as 8080',
         ),
-        (web("port = true"), '1:37: "service.port" is a boolean; give a whole number, such as 8080'),
+        (
+            'service { name = "web" port = "http" }',
+            '1:24: "service.port" is a string "http"; give a whole number, such as 8080',
+        ),
+        (
+            'service { name = "web" port = true }',
+            '1:24: "service.port" is a boolean; give a whole number, such as 8080',
+        ),
         (web("meta { a = 1 }"), '1:44: "service.meta.a" is a number; give a string, such as "x"'),
         (
             web('enable_tag_override = "x"'),

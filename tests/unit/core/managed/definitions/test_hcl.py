@@ -146,7 +146,17 @@ def test_a_file_is_read_as_consul_reads_it(text: str, value: Any) -> None:
             '1:5: this heredoc does not end; a line with nothing but "EOF"'
             " (indented by at least one blank) ends it",
         ),
-        ("a = 1\nb {}\na {}", '3:1: "a" has one value here and another kind of value in line 1'),
+        (
+            "a = 1\nb {}\na {}",
+            '3:1: "a" stands more than once with values of two kinds:'
+            " a block here, a number in line 1; keep one",
+        ),
+        (
+            'a {}\na "x" {}',
+            '2:1: "a" stands more than once with values of two kinds:'
+            " a block with a label here, a block in line 1; keep one",
+        ),
+        ("a = 0\na = [08]", '2:6: "08" is no number: after a leading 0 the digits are octal'),
     ],
 )
 def test_an_error_names_the_place_and_what_was_expected(text: str, said: str) -> None:
