@@ -214,17 +214,12 @@ def test_new_connections_pass_while_consul_is_away(tmp_path: Path) -> None:
 def test_wait_ends_once_the_sidecar_serves(agent: AgentUnderTest, tmp_path: Path) -> None:
     register_pair(agent, web_port=1, upstream_port=free_port())
     env = client_environment(CONSUL_HTTP_ADDR=agent.address)
-    argv: list[str | Path] = [
-        connect_proxy_program(),
-        "wait",
-        "-proxy-id",
-        "web-sidecar-proxy",
-        "-timeout",
-        "60s",
-    ]
+    words = ["wait", "-proxy-id", "web-sidecar-proxy", "-timeout", "60s"]
+    node = str(agent.api.get("/v1/agent/self").json["Config"]["NodeName"])
     with start_sidecar("builtin", agent, "web", folder=tmp_path):
-        done = run(argv, env=env, deadline_s=90)
-    assert done.returncode == 0, done.stderr
+        for more in ([], ["-node-name", node]):
+            done = run([connect_proxy_program(), *words, *more], env=env, deadline_s=90)
+            assert done.returncode == 0, done.stderr
 
 
 def test_wait_gives_up_with_5(agent: AgentUnderTest) -> None:

@@ -35,10 +35,14 @@ def decode(body: bytes, *, endpoint: str) -> Any:
     except (ValueError, RecursionError) as exc:
         # Not even an excerpt: a leaf's answer cut in two would show its private key.
         message = (
-            f"the answer to {endpoint} is not JSON ({len(body)} bytes, {_reason(exc)}): "
+            f"the answer to {endpoint} is not JSON ({_length(body)}, {_reason(exc)}): "
             "check that the address is that of a Consul agent"
         )
         raise AgentAnswerError(message) from None
+
+
+def _length(body: bytes) -> str:
+    return "1 byte" if len(body) == 1 else f"{len(body)} bytes"
 
 
 def _reason(exc: Exception) -> str:

@@ -37,7 +37,10 @@ class ThinnedLog:
         if kind is None or now - kind.began >= PERIOD_S:
             left_out = kind.seen - BURST if kind is not None else 0
             if left_out > 0:
-                log.log(line.level, "%d more lines of the kind %r were left out", left_out, line.kind)
+                lines, were = ("line", "was") if left_out == 1 else ("lines", "were")
+                log.log(
+                    line.level, "%d more %s of the kind %r %s left out", left_out, lines, line.kind, were
+                )
             if len(self._kinds) >= KEEP_KINDS:
                 self._kinds.clear()
             kind = self._kinds[line.kind] = _Kind(began=now)

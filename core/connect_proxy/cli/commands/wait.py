@@ -16,6 +16,7 @@ from connect_proxy.settings.setting import Setting, Type
 
 if TYPE_CHECKING:
     from connect_proxy.consul.client import ConsulClient
+    from connect_proxy.mesh.registration import Registration
 
 log = logging.getLogger("connect_proxy.wait")
 
@@ -23,6 +24,12 @@ POLL_S: Final = 0.2
 
 ROWS: Final = (
     *PROXY,
+    Setting(
+        name="node-name",
+        metavar="NODE",
+        group=GENERAL,
+        help="Read the sidecar from the catalog's record of this node, not from an agent; needs -proxy-id.",
+    ),
     Setting(
         name="timeout",
         type=Type.DURATION,
@@ -54,11 +61,16 @@ def execute(words: Sequence[str]) -> int:
     call = invocation(ROWS, given.layer)
     proxy_id, sidecar_for = chosen_proxy(call.settings)
     timeout_s = call.settings.seconds("timeout")
-    asyncio.run(ready(call.access, proxy_id=proxy_id, sidecar_for=sidecar_for, timeout_s=timeout_s))
+    node = call.settings.text("node-name")
+    asyncio.run(
+        ready(call.access, proxy_id=proxy_id, sidecar_for=sidecar_for, node=node, timeout_s=timeout_s)
+    )
     return 0
 
 
-async def ready(access: AgentAccess, *, proxy_id: str, sidecar_for: str, timeout_s: float) -> None:
+async def ready(
+    access: AgentAccess, *, proxy_id: str, sidecar_for: str, timeout_s: float, node: str = ""
+) -> None:
     """Return once the proxy is ready. Raises NotReadyError with what was missing last."""
     from connect_proxy.consul.client import connect_consul
     from connect_proxy.errors import (
@@ -75,7 +87,7 @@ async def ready(access: AgentAccess, *, proxy_id: str, sidecar_for: str, timeout
         async with asyncio.timeout(max(timeout_s, 0)):
             while True:
                 try:
-                    missing = await _missing(client, proxy_id=proxy_id, sidecar_for=sidecar_for)
+                    missing = await _missing(client, proxy_id, sidecar_for, node)
                 except (AgentUnreachableError, NoLeaderError, RegistrationMissingError) as exc:
                     missing = str(exc)
                 if not missing:
@@ -89,16 +101,15 @@ async def ready(access: AgentAccess, *, proxy_id: str, sidecar_for: str, timeout
         await client.aclose()
 
 
-async def _missing(client: ConsulClient, *, proxy_id: str, sidecar_for: str) -> str:
+async def _missing(client: ConsulClient, proxy_id: str, sidecar_for: str, node: str) -> str:
     """What is missing for the proxy to be ready, empty if nothing is."""
     from connect_proxy.consul.sidecar_lookup import find_proxy
     from connect_proxy.supervisor.readiness import public_listener_is_ready
 
-    registration = await find_proxy(client, proxy_id=proxy_id, sidecar_for=sidecar_for)
+    registration = await find_proxy(client, proxy_id=proxy_id, sidecar_for=sidecar_for, node=node)
     roots = await client.roots()
-    readiness = await public_listener_is_ready(
-        registration, roots.value, node_address=await _node_address(client)
-    )
+    address = await (_address_in_catalog(client, registration, node) if node else _node_address(client))
+    readiness = await public_listener_is_ready(registration, roots.value, node_address=address)
     if readiness.ready:
         log.info("ready: %s", readiness.reason)
     return "" if readiness.ready else readiness.reason
@@ -113,3 +124,10 @@ async def _node_address(client: ConsulClient) -> str:
     except PermissionDeniedError:
         return ""
     return str((agent_self.get("Member") or {}).get("Addr") or "")
+
+
+async def _address_in_catalog(client: ConsulClient, registration: Registration, node: str) -> str:
+    """Where the mesh dials the proxy, its node's address if it has none; empty if that is not shown."""
+    found = await client.instances(registration.destination_service_name)
+    here = (one.address for one in found.value if (one.node, one.service_id) == (node, registration.id))
+    return next(here, "")

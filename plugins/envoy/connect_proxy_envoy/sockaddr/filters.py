@@ -158,7 +158,8 @@ def _number(name: str, arguments: Sequence[str]) -> int:
 
 def _arguments(name: str, arguments: Sequence[str], count: int) -> Sequence[str]:
     if len(arguments) != count:
-        message = f"gives {name!r} {len(arguments)} arguments; it takes {count}"
+        given = "1 argument" if len(arguments) == 1 else f"{len(arguments)} arguments"
+        message = f"gives {name!r} {given}; it takes {count}"
         raise TemplateError(message)
     return arguments
 

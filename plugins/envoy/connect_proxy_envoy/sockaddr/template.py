@@ -98,7 +98,8 @@ def _source(words: list[str], addresses: Addresses) -> Addresses | str:
         raise TemplateError(message)
     takes, source = _SOURCES[name]
     if len(arguments) != takes:
-        message = f"gives {name!r} {len(arguments)} arguments; it takes {takes}"
+        given = "1 argument" if len(arguments) == 1 else f"{len(arguments)} arguments"
+        message = f"gives {name!r} {given}; it takes {takes}"
         raise TemplateError(message)
     return source(addresses, *arguments)
 

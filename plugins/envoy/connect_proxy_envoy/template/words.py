@@ -124,7 +124,8 @@ def _apply(function: str, operands: Sequence[Value]) -> Value:
     least = {"not": 1, "eq": 2, "ne": 2}.get(function, 1)
     most = {"not": 1, "ne": 2}.get(function, len(operands))
     if not least <= len(operands) <= most:
-        raise template_error(what=f"gives {function!r} {len(operands)} values")
+        given = "1 value" if len(operands) == 1 else f"{len(operands)} values"
+        raise template_error(what=f"gives {function!r} {given}")
     match function:
         case "not":
             return not is_true(operands[0])

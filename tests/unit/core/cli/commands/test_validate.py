@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from connect_proxy.cli.commands.validate import number_of
 from connect_proxy.cli.main import main
 
 
@@ -72,3 +73,8 @@ def test_json_for_programs(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_without_a_path_nothing_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate"]) == 2
     assert "name files or folders: connect-proxy validate PATH..." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("number", "said"), [(0, "0 proxies"), (1, "1 proxy"), (2, "2 proxies")])
+def test_what_is_counted_has_its_plural(number: int, said: str) -> None:
+    assert number_of(number, "proxy", "proxies") == said

@@ -109,3 +109,35 @@ def test_a_token_that_may_not_read_agent_self_is_enough(small_agent: SmallAgent)
     small_agent.answers["/v1/agent/self"] = (403, "Permission denied")
     code, said = waited(small_agent, "-sidecar-for", "web", "-timeout", "60s")
     assert code == 0, said
+
+
+def in_catalog(agent: SmallAgent, **more: Any) -> None:
+    """The same sidecar, at a node without an agent."""
+    proxy = agent.answers.pop("/v1/agent/service/web-sidecar-proxy")[1] | more
+    node = {"Node": "pod-1", "Address": "127.0.0.9"}
+    agent.answers["/v1/catalog/node-services/pod-1"] = (200, {"Node": node, "Services": [proxy]})
+    instance = {"Node": node, "Service": proxy, "Checks": []}
+    agent.answers["/v1/health/connect/web"] = (200, [instance])
+
+
+NAMED = ("-proxy-id", "web-sidecar-proxy", "-node-name", "pod-1")
+
+
+def test_a_sidecar_that_only_the_catalog_has_is_found_by_its_nodes_name(small_agent: SmallAgent) -> None:
+    in_catalog(small_agent)
+    code, said = waited(small_agent, *NAMED, "-timeout", "60s")
+    assert (code, "ready: it has no listener" in said) == (0, True), said
+
+
+def test_its_listener_is_looked_for_at_its_nodes_address(small_agent: SmallAgent) -> None:
+    in_catalog(small_agent, Port=1)
+    code, said = waited(small_agent, *NAMED, "-timeout", "3s")
+    assert code == 5
+    assert "the public listener at 127.0.0.9:1 " in said
+    assert "the public listener at 127.0.0.1:1 " in said
+
+
+def test_a_nodes_name_alone_says_not_which_proxy(small_agent: SmallAgent) -> None:
+    code, said = waited(small_agent, "-sidecar-for", "web", "-node-name", "pod-1")
+    assert code == 2
+    assert "-node-name 'pod-1' requires -proxy-id" in said

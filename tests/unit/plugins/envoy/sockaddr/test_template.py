@@ -85,7 +85,7 @@ def test_a_template_stands_for_what_it_finds(text: str, address: str) -> None:
         (ALL + 'include "type" "unix" }}', "uses the type 'unix'"),
         (ALL + 'include "network" "here" }}', "'here', which is no network"),
         (ALL + 'include "name" "(" }}', "no regular expression"),
-        (ALL + 'include "name" }}', "gives 'include' 1 arguments; it takes 2"),
+        (ALL + 'include "name" }}', "gives 'include' 1 argument; it takes 2"),
         (ALL + 'sort "colour" }}', "uses the order 'colour'"),
         (ALL + 'limit "many" }}', "gives 'limit' 'many', not a number"),
         ("{{ with $x := GetAllInterfaces }}{{ end }}", "uses 'with'; only sources and filters"),

@@ -83,7 +83,7 @@ def test_a_template_is_rendered_as_go_would(template: str, expected: str) -> Non
         ("{{ .Port", "without '}}'"),
         ("{{ }}", "empty expression"),
         ("{{ if }}{{ end }}", "empty expression"),
-        ("{{ eq .Port }}", "gives 'eq' 1 values"),
+        ("{{ eq .Port }}", "gives 'eq' 1 value"),
         ("{{ not (.Port }}", "open parenthesis"),
         ("{{ range .Port }}{{ end }}", "no list"),
         ("{{ range a, b := .Logs }}{{ end }}", "variables"),
