@@ -64,6 +64,8 @@ async def resolve(
 def _described(request: RunRequest) -> DescribedRegistration | None:
     """The proxy that the command line describes, where it names none that is registered."""
     if request.proxy_id or request.sidecar_for or request.backend.wanted_gateway(request.options):
+        if _describes_one(request):
+            log.warning("a registered proxy is named: what the command line describes itself is left aside")
         return None
     described = request.backend.describe_registration(request.options)
     if described is None:
@@ -73,6 +75,13 @@ def _described(request: RunRequest) -> DescribedRegistration | None:
         )
         raise UsageError(message)
     return described
+
+
+def _describes_one(request: RunRequest) -> bool:
+    try:
+        return request.backend.describe_registration(request.options) is not None
+    except UsageError:
+        return True
 
 
 async def _looked_up(request: RunRequest, client: ConsulClient, node: str) -> Registration:
@@ -127,19 +136,21 @@ def warn_of_open_doors(registration: Registration) -> None:
     for upstream in registration.upstreams:
         if not upstream.local_bind_socket_path and not _is_loopback(upstream.bind_host):
             log.warning(
-                "upstream %r listens on %s:%d, not on loopback: whoever reaches that port speaks as %r",
+                "upstream %r listens on %s, not on loopback: whoever reaches that port speaks as %r",
                 upstream.id,
-                upstream.bind_host,
-                upstream.local_bind_port,
+                _joined(upstream.bind_host, upstream.local_bind_port),
                 registration.destination_service_name,
             )
     address = registration.local_service_address
     if not registration.local_service_socket_path and address and not _is_loopback(address):
         log.warning(
-            "the local service is at %s:%d, not on loopback: it can be reached past the proxy",
-            address,
-            registration.local_service_port,
+            "the local service is at %s, not on loopback: it can be reached past the proxy",
+            _joined(address, registration.local_service_port),
         )
+
+
+def _joined(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -11,7 +11,8 @@ TABLES: Final = ("/proc/net/tcp", "/proc/net/tcp6")
 
 
 def port_owner(port: int) -> str:
-    """``nginx (pid 812)``; empty where it cannot be told: other user's process, no /proc."""
+    """``nginx (pid 812)``, or that we have it ourselves; empty where it cannot be told: other user's
+    process, no /proc."""
     inodes = _listening_inodes(port)
     if not inodes:
         return ""
@@ -19,6 +20,8 @@ def port_owner(port: int) -> str:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if _holds_any(process, wanted):
+                if process.name == str(os.getpid()):
+                    return f"another listener of this very process (pid {process.name})"
                 name = (process / "comm").read_text().strip()
                 return f"{name} (pid {process.name})"
         except OSError:  # gone meanwhile, or not ours to look into

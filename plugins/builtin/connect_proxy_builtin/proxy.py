@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from connect_proxy.errors import ConfigurationError
 from connect_proxy.plugin_api import ProxyRuntime
 from connect_proxy.snapshot.snapshot import ProxySnapshot
 from connect_proxy_builtin.authorizer import Authorizer
+from connect_proxy_builtin.config_keys import mistyped
 from connect_proxy_builtin.data_plane import DataPlane
 from connect_proxy_builtin.descriptor_limit import make_room, raise_descriptor_limit
 from connect_proxy_builtin.exposures import exposures
@@ -20,7 +21,7 @@ from connect_proxy_builtin.inheritance import Inherited
 from connect_proxy_builtin.listeners import PUBLIC
 from connect_proxy_builtin.messages import AuthorizeSource
 from connect_proxy_builtin.names import Names, names_in
-from connect_proxy_builtin.policy import PlanePolicy, plane_policy
+from connect_proxy_builtin.policy import plane_policy
 from connect_proxy_builtin.process_settings import status_address, worker_count
 from connect_proxy_builtin.status_server import StatusListener, serving
 from connect_proxy_builtin.tls.leaf_clock import LeafClock
@@ -48,7 +49,7 @@ class BuiltinProxy:
         self._draining = self._ended = False
         self._incomplete = asyncio.Event()
         """Set while a listener is missing."""
-        self._exposed: set[str] = set()
+        self._warned: set[str] = set()
         self._rejected = ""
 
     async def run(self, runtime: ProxyRuntime) -> int:
@@ -148,12 +149,13 @@ class BuiltinProxy:
             log.info("identity %s", policy.tls.identity)
         if failed:
             self._incomplete.set()
-        self._warn_of_exposures(policy)
+        self._warn((*exposures(policy), *mistyped(snapshot.registration)))
 
-    def _warn_of_exposures(self, policy: PlanePolicy) -> None:
-        for text in exposures(policy):
-            if text not in self._exposed:
-                self._exposed.add(text)
+    def _warn(self, texts: Iterable[str]) -> None:
+        """Of what is odd and no error: once."""
+        for text in texts:
+            if text not in self._warned:
+                self._warned.add(text)
                 log.warning("%s", text)
 
     async def _retry_listeners(self, plane: DataPlane) -> None:

@@ -34,14 +34,16 @@ def test_an_upstream_on_loopback_is_no_open_door(caplog: pytest.LogCaptureFixtur
     assert warnings_of(caplog, upstreams=upstreams) == []
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0", "::", "10.1.2.3", "some-host"])
+@pytest.mark.parametrize(
+    ("address", "shown"), [("0.0.0.0", "0.0.0.0"), ("::", "[::]"), ("10.1.2.3",) * 2, ("some-host",) * 2]
+)
 def test_an_upstream_that_others_can_reach_is_warned_of(
-    caplog: pytest.LogCaptureFixture, address: str
+    caplog: pytest.LogCaptureFixture, address: str, shown: str
 ) -> None:
     upstream = Upstream(destination_name="db", local_bind_port=9191, local_bind_address=address)
     (said,) = warnings_of(caplog, upstreams=(upstream,))
     assert "'db'" in said
-    assert f"{address}:9191" in said
+    assert f"{shown}:9191" in said
     assert "speaks as 'web'" in said
 
 
@@ -74,6 +76,33 @@ def test_the_node_that_a_backend_wants_is_read_from_the_catalog() -> None:
 def test_a_node_without_a_proxys_id_is_told_before_anything_else() -> None:
     with pytest.raises(UsageError, match="-node-name 'pod-1' requires -proxy-id"):
         asyncio.run(resolve(_request(AgentAccess())))
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "is_said"),
+    [("service", "x", True), ("listen", ":1", True), ("register", False, False)],
+)
+def test_what_the_command_line_describes_beside_a_registered_proxy_is_said_to_be_left_aside(
+    caplog: pytest.LogCaptureFixture, option: str, value: object, is_said: bool
+) -> None:
+    backend = load_backend("builtin")
+    options = {row.name: Sourced(row.default, Source.DEFAULT) for row in backend.options()}
+    options[option] = Sourced(value, Source.FLAG, f"-{option}")
+
+    async def go() -> ProxyContext:
+        async with ScriptedAgent() as agent:
+            agent.put("/v1/agent/service/web-sidecar-proxy", sidecar())
+            agent.put("/v1/agent/self", {"Config": {"Datacenter": "dc1"}})
+            access, proxy_id = agent.access(), "web-sidecar-proxy"
+            return await resolve(
+                RunRequest(
+                    backend=backend, access=access, proxy_id=proxy_id, options=options, bootstrap=True
+                )
+            )
+
+    with caplog.at_level(logging.WARNING):
+        assert asyncio.run(go()).registration.id == "web-sidecar-proxy"
+    assert ("left aside" in caplog.text) is is_said
 
 
 def _request(access: AgentAccess, proxy_id: str = "") -> RunRequest:
