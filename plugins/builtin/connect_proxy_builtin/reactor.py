@@ -78,13 +78,15 @@ class Reactor:
         """Wait for events and handle one batch."""
         deadlines = self._timers.heap
         # A cancelled deadline may wake us once in vain, which is cheaper than to look for it each time.
-        delay = max(0.0, deadlines[0].when - monotonic()) if deadlines else FOR_EVER
+        delay: float = FOR_EVER
+        if deadlines and (delay := deadlines[0].when - monotonic()) < 0:
+            delay = 0
         events = self.poller.poll(delay)
         self.now = monotonic()
         handlers = self._handlers
         for fd, mask in events:
-            handler = handlers.get(fd)
-            if handler is not None:
+            if fd in handlers:
+                handler = handlers[fd]
                 try:
                     handler(mask)
                 except Exception as exc:

@@ -2,7 +2,8 @@
 
 The hot path. Rules (docs/performance.md): read only what was announced, one read for each event;
 decrypt and encrypt through shared buffers; send once; on a short write keep the rest, stop reading
-the other side, and ask for writability. Nothing else is ever queued.
+the other side, and ask for writability. Nothing else is ever queued. What a slot holds is called by
+way of a local name: ``self.slot()`` is a look-up of a method first, which Python does not cache for slots.
 
 An end travels as an end: an application's FIN becomes a close_notify, a peer's close_notify becomes
 a FIN. A TLS stream that breaks off without close_notify was cut by somebody: the application gets a
@@ -128,17 +129,18 @@ class Relay:
         """Events of the application's socket."""
         if mask != IN and self._plain_special(mask):
             return
+        receive, seal = self._plain_recv, self._seal
         try:
-            count = self._plain_recv(self._wire)
+            count = receive(self._wire)
             if not count:
                 self._end_of_plain()
                 return
             self.from_app += count
             if count <= SLICE:
-                self._send_tls(self._seal(0, count))
+                self._send_tls(seal(0, count))
                 return
             for start in range(0, count, SLICE):
-                self._send_tls(self._seal(start, min(start + SLICE, count)))
+                self._send_tls(seal(start, min(start + SLICE, count)))
         except (BlockingIOError, InterruptedError):
             return
         except OSError as exc:
@@ -149,8 +151,9 @@ class Relay:
         if self._tls_rest:
             self._tls_rest = memoryview(bytes(self._tls_rest) + data)
             return
+        send = self._tls_send
         try:
-            sent = self._tls_send(data)
+            sent = send(data)
         except (BlockingIOError, InterruptedError):
             sent = 0
         if sent != len(data):
@@ -170,12 +173,13 @@ class Relay:
         """Events of the TLS side's socket."""
         if mask != IN and self._tls_special(mask):
             return
+        receive, open_records = self._tls_recv, self._open
         try:
-            count = self._tls_recv(self._wire)
+            count = receive(self._wire)
             if not count:
                 self.abort("the peer cut the TLS stream off")
                 return
-            filled = self._open(count)
+            filled = open_records(count)
             if filled:
                 self._deliver(filled)
             if self._records.ended:
@@ -189,9 +193,9 @@ class Relay:
     def _deliver(self, filled: int) -> None:
         """Send clear bytes; what does not go now waits, and stops the reading of the peer."""
         self.to_app += filled
-        view = self._clear[:filled]
+        view, send = self._clear[:filled], self._plain_send
         try:
-            sent = self._plain_send(view)
+            sent = send(view)
         except (BlockingIOError, InterruptedError):
             sent = 0
         if sent != filled:
