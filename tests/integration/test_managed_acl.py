@@ -105,6 +105,38 @@ def test_each_killed_proxy_keeps_its_registration_and_its_token(
         assert own.get("/v1/agent/connect/ca/leaf/another").status == 403
 
 
+@pytest.mark.parametrize("how", ["restart", "crash"])
+def test_a_token_that_was_deleted_in_consul_is_replaced_at_the_next_start(
+    host: ManagedHost, consul: RealConsul, echo: TcpServer, how: str
+) -> None:
+    ports = define(host, echo)
+    host.start()
+    for port in ports:
+        wait_for_traffic(port)
+    before = tokens(consul)
+    for token in before.values():
+        consul.api.delete(f"/v1/acl/token/{token['AccessorID']}")
+    for proxy_id in PROXIES:
+        pid = host.row(proxy_id)["pid"]
+        if how == "restart":
+            host.command("restart", proxy_id)
+        else:
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: host.row(proxy_id)["pid"] not in {None, pid}, "its successor")  # noqa: B023
+        wait_until(lambda: host.row(proxy_id)["state"] == "running", "it runs")  # noqa: B023
+    for port in ports:
+        wait_for_traffic(port)
+    wait_until(lambda: len(tokens(consul)) == 3, "a token for each")
+    now = tokens(consul)
+    assert not {one["SecretID"] for one in now.values()} & {one["SecretID"] for one in before.values()}
+    host.kill_agent()
+    pids = host.pids()
+    host.start()
+    assert (host.pids(), tokens(consul)) == (pids, now)
+    for proxy_id, pid in pids.items():
+        assert secret_of(pid, "CONNECT_PROXY_TOKEN") == now[proxy_id.removesuffix("-proxy")]["SecretID"]
+
+
 def test_the_agents_death_leaves_the_tokens_as_they_are(
     host: ManagedHost, consul: RealConsul, echo: TcpServer
 ) -> None:

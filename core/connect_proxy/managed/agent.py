@@ -25,6 +25,7 @@ from connect_proxy.managed.difference import Difference, expected, level_lines, 
 from connect_proxy.managed.doors import doors_of
 from connect_proxy.managed.fleet import Fleet
 from connect_proxy.managed.logs.rotation import rotate_due
+from connect_proxy.managed.lost_tokens import LostTokens
 from connect_proxy.managed.operations import Operations
 from connect_proxy.managed.options import ManagedAgentOptions
 from connect_proxy.managed.registrar import Registrar
@@ -53,6 +54,7 @@ class ManagedAgent:
             on_recovered=self._recovered,
         )
         self._assigner = Assigner(options, self._client, self._fleet, self._registrar)
+        self._lost_tokens = LostTokens(self._assigner.tokens, self._fleet, replace=self._replace_tokens)
         self._configuration = AgentConfiguration()
         self._api_services = ApiServices(options.directory)
         self._api = AgentApi(
@@ -69,6 +71,7 @@ class ManagedAgent:
             self._fleet,
             reload=lambda dry_run: self._reload(dry_run=dry_run),
             files=lambda: self._configuration.files,
+            before_start=self._lost_tokens.renew,
         )
         self._listener: socket.socket | None = None
         self._control: ControlServer | None = None
@@ -257,6 +260,7 @@ class ManagedAgent:
         while True:
             await asyncio.sleep(SETTLE_PERIOD_S)
             try:
+                await self._lost_tokens.look()
                 if self._assigner.unsettled:
                     await self._apply(self._configuration)
                 elif self._assigner.made_tokens.is_due:
@@ -264,6 +268,10 @@ class ManagedAgent:
                         await self._assigner.delete_tokens()
             except ConnectProxyError as exc:
                 log.error("what waits for Consul is tried again: %s", exc)
+
+    async def _replace_tokens(self, proxy_ids: frozenset[str]) -> None:
+        self._assigner.unsettled |= proxy_ids
+        await self._apply(self._configuration)
 
     async def _rotate_logs(self) -> None:
         assert self._directory is not None

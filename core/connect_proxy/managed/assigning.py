@@ -60,9 +60,9 @@ class Assigner:
         self._options = options
         self._fleet = fleet
         self._registrar = registrar
-        self._tokens = ProxyTokens(client)
+        self.tokens = ProxyTokens(client)
         self.made_tokens = MadeTokens(
-            self._tokens, remembered=self._remembered_tokens(), remember=self._remember_tokens
+            self.tokens, remembered=self._remembered_tokens(), remember=self._remember_tokens
         )
         self._troubles = Troubles()
         self._away: AgentUnreachableError | None = None
@@ -200,7 +200,7 @@ class Assigner:
             if self._away is not None and not assignment.proxy.token:
                 # A Consul that hangs would keep every one of many proxies for a time-out.
                 raise self._away
-            token = await self._tokens.obtain(
+            token = await self.tokens.obtain(
                 assignment.proxy, accessor=record.token_accessor if record else ""
             )
         except RefusedError as exc:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,11 +37,14 @@ class Operations:
         *,
         reload: Callable[[bool], Awaitable[list[str]]],
         files: Callable[[], tuple[str, ...]],
+        before_start: Callable[[Sequence[str]], Awaitable[object]],
     ) -> None:
-        """*reload*: read the files again and apply them (or, told True, only say what would be)."""
+        """*reload*: read the files again and apply them (or, told True, only say what would be).
+        *before_start*: what the named proxies need for a start is to be looked after."""
         self._fleet = fleet
         self._reload = reload
         self._files = files
+        self._before_start = before_start
 
     def verbs(self) -> Mapping[str, Handler]:
         """By the name that requests use."""
@@ -68,6 +71,7 @@ class Operations:
 
     async def _start(self, request: Mapping[str, Any]) -> Any:
         async def start(proxy_id: str) -> None:
+            await self._before_start([proxy_id])
             self._fleet.start(proxy_id)
 
         return await self._each(request, start)
@@ -81,6 +85,7 @@ class Operations:
         """One after the other, the next once the one before accepts connections again."""
 
         async def restart(proxy_id: str) -> None:
+            await self._before_start([proxy_id])
             await self._fleet.restart(proxy_id)
             if request.get("all"):
                 await _accepting(self._fleet.members[proxy_id])
