@@ -188,3 +188,10 @@ def test_the_servers_roots_are_given_as_pem_too(agent: AgentUnderTest) -> None:
     assert answer.headers["content-type"] == "application/pem-certificate-chain"
     roots = agent.api.get(ROOTS).json["Roots"]
     assert len(x509.load_pem_x509_certificates(answer.body)) == len(roots)
+
+
+def test_who_asks_with_a_small_index_is_answered_at_once(agent: AgentUnderTest) -> None:
+    """Also for a leaf that nobody has asked for: so do sidecars ask that lost their agent for a while."""
+    for _ in range(2):
+        answer = agent.api.get(f"{LEAF}/never-asked-for", index=1, wait="10m")
+        assert (answer.status, answer.index > 1) == (200, True)

@@ -147,7 +147,10 @@ class LeafQuery:
         return 0.0 if answer.index else min(wait_s, self._settings.poll_s)
 
     def start_over(self) -> None:
-        self._cursor = Cursor()
+        # Any agent has a later one than 1, so this does not wait for long. Asking with an index says that
+        # the old certificate is still in use: the embedded agent then replaces it after its restart only
+        # when the other proxies know of the new root.
+        self._cursor = Cursor() if self._leaf is None else Cursor(1)
 
 
 def leaf_wait_s(leaf: Leaf, *, now: datetime, longest_s: float) -> float:

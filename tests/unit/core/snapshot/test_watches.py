@@ -222,6 +222,21 @@ def test_an_expired_leaf_is_not_handed_on() -> None:
     assert accepted == []
 
 
+def test_after_a_failure_a_leaf_is_asked_for_by_who_has_one() -> None:
+    """Without an index it is as if there were none: the embedded agent then issues another at once."""
+
+    async def use(agent: ScriptedAgent, client: ConsulClient) -> list[str]:
+        agent.put("/v1/agent/connect/ca/leaf/web", consul_answers.leaf(begins=NOON), index=7)
+        query = LeafQuery(client, "web", clock=ManualClock(), settings=SETTINGS, accept=lambda _leaf: None)
+        query.start_over()
+        await query.ask()
+        query.start_over()
+        await query.ask()
+        return [request.params.get("index", "") for request in agent.requests]
+
+    assert talk(use) == ["", "1"]
+
+
 def test_a_leaf_is_handed_on_and_blocked_on() -> None:
     accepted: list[str] = []
 
