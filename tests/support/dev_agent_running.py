@@ -10,7 +10,14 @@ from typing import Any
 import httpx
 
 from connect_proxy.dev_agent.access import Access
-from connect_proxy.dev_agent.agent import DevAgent, DevAgentOptions, Front, Listening, XdsService
+from connect_proxy.dev_agent.agent import (
+    AgentStorage,
+    DevAgent,
+    DevAgentOptions,
+    Front,
+    Listening,
+    XdsService,
+)
 
 PATIENCE_S = 60.0
 
@@ -37,11 +44,12 @@ async def running_agent(
     access: Access | None = None,
     xds: XdsService | None = None,
     front: Front | None = None,
+    storage: AgentStorage | None = None,
     **options: Any,
 ) -> AsyncIterator[RunningAgent]:
     """An agent on ports of its own. *options* are those of DevAgentOptions."""
     chosen = {"http_port": 0, "dns_port": -1, "node": "node1", "sidecar_ports": (21000, 21255), **options}
-    agent = DevAgent(DevAgentOptions(**chosen), access=access, xds=xds, front=front)
+    agent = DevAgent(DevAgentOptions(**chosen), access=access, xds=xds, front=front, storage=storage)
     listening = await agent.start()
     try:
         async with client_of(listening.http) as http:

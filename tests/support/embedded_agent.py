@@ -1,4 +1,4 @@
-"""The embedded agent for a test: ``connect-proxy agent -dev`` as a process of the installed program."""
+"""The embedded agent for a test: ``connect-proxy agent -dev`` or ``-server``, as a process of its own."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ class EmbeddedAgent:
     """The same interface as :class:`support.real_consul.RealConsul`; all its ports are picked by itself."""
 
     folder: Path
+    mode: Sequence[str] = ("-dev",)
+    http_port: int = 0
     client: str = "127.0.0.1"
     node: str = "node1"
     datacenter: str = "dc1"
@@ -80,9 +82,9 @@ class EmbeddedAgent:
 
     def start(self) -> None:
         """Start it and wait for the line that says where it listens."""
-        argv: list[str | Path] = [connect_proxy_program(), "agent", "-dev", "-format", "json"]
+        argv: list[str | Path] = [connect_proxy_program(), "agent", *self.mode, "-format", "json"]
         argv += ["-client", self.client]
-        argv += ["-http-port", "0", "-grpc-port", "0", "-dns-port", "0"]
+        argv += ["-http-port", str(self.http_port), "-grpc-port", "0", "-dns-port", "0"]
         argv += ["-node", self.node, "-datacenter", self.datacenter]
         argv += ["-sidecar-min-port", str(self.sidecar_ports.first)]
         argv += ["-sidecar-max-port", str(self.sidecar_ports.last), *self.extra]

@@ -57,6 +57,25 @@ RestrictSUIDSGID=yes
 WantedBy=multi-user.target
 """
 
+SERVER: Final = (
+    AGENT.replace("connect-proxy-agent.service", "connect-proxy-server.service")
+    .replace("# The agent of managed proxies. Definitions", "# A mesh on this host alone. Definitions")
+    .replace(
+        "# Its ACL token: /etc/connect-proxy/consul.token (an empty file where Consul's ACLs are off).\n",
+        "",
+    )
+    .replace(
+        "Consul Connect managed proxies", "Consul-compatible agent and managed proxies of a single host"
+    )
+    .replace(" consul.service", "")
+    .replace(
+        "agent -config-dir /etc/connect-proxy.d -token-file %d/consul-token",
+        "agent -server -config-dir /etc/connect-proxy.d",
+    )
+    .replace("LoadCredential=consul-token:/etc/connect-proxy/consul.token\n", "")
+)
+"""As the agent's, with no Consul behind: no token for it."""
+
 SIDECAR: Final = """\
 # /etc/systemd/system/connect-proxy@.service
 # One sidecar that nobody manages: connect-proxy@web is that of the service web.
@@ -101,7 +120,7 @@ RestrictRealtime=yes
 WantedBy=multi-user.target
 """
 
-UNITS: Final[Mapping[str, str]] = {"agent": AGENT, "sidecar": SIDECAR}
+UNITS: Final[Mapping[str, str]] = {"agent": AGENT, "server": SERVER, "sidecar": SIDECAR}
 
 
 def unit(name: str, *, program: str) -> str:

@@ -22,10 +22,21 @@ from connect_proxy.dev_agent.http.server import build_app
 from connect_proxy.dev_agent.options import DevAgentOptions, Listening, XdsService
 from connect_proxy.dev_agent.sidecar import host_port
 from connect_proxy.dev_agent.state import OFF, AgentState, Ports
+from connect_proxy.dev_agent.storage.capture import captured, resume
+from connect_proxy.dev_agent.storage.keeper import Keeper
+from connect_proxy.dev_agent.storage.opening import AgentStorage
 from connect_proxy.serving.asgi_server import AsgiServer
 from connect_proxy.serving.listeners import listen_tcp, listen_unix
 
-__all__ = ["DevAgent", "DevAgentOptions", "Front", "Listening", "XdsService", "run_dev_agent"]
+__all__ = [
+    "AgentStorage",
+    "DevAgent",
+    "DevAgentOptions",
+    "Front",
+    "Listening",
+    "XdsService",
+    "run_dev_agent",
+]
 
 _SERVER_PORT: Final = 8300
 """What the one server claims as its port where HTTP has none; nothing listens there."""
@@ -44,11 +55,14 @@ class DevAgent:
         access: Access | None = None,
         xds: XdsService | None = None,
         front: Front | None = None,
+        storage: AgentStorage | None = None,
     ) -> None:
         """*front* may take requests before the agent's own API does: it is given that application and
-        returns the one that is served."""
+        returns the one that is served. *storage*: where the state is kept; without, it is in memory."""
         self.options = options
-        self.changes = Changes()
+        self._storage = storage
+        self._kept = None if storage is None else storage.kept
+        self.changes = Changes(start=0 if self._kept is None else self._kept.index)
         self._access = access or OpenAccess()
         self._xds = xds
         self._front = front
@@ -80,6 +94,7 @@ class DevAgent:
             access=self._access,
             ports=Ports(http=http_port or OFF, server=http_port or _SERVER_PORT),
             supported_envoys=() if self._xds is None else self._xds.supported_envoys,
+            kept=self._kept,
         )
         # The HTTP socket listens already: who asks before it is served, as xDS may, waits.
         ports = replace(state.ports, dns=await self._start_dns(state), grpc=await self._start_xds(http))
@@ -123,12 +138,24 @@ class DevAgent:
 
     async def _serve(self, state: AgentState, listener: socket.socket) -> None:
         self._stack.callback(state.checks.stop)
+        if self._storage is not None:
+            state = await self._keep(state, self._storage)
         renewals = asyncio.create_task(state.leaves.run(), name="leaf renewals")
         self._stack.push_async_callback(_ended, renewals)
         app: ASGIApp = build_app(state)
         server = AsgiServer(app if self._front is None else self._front(app), [listener])
         self._stack.push_async_callback(server.stop)
         await server.start()
+
+    async def _keep(self, state: AgentState, storage: AgentStorage) -> AgentState:
+        """*state* with what was kept in it, and from now on on disk."""
+        if storage.kept is not None:
+            resume(state, storage.kept)
+        keeper = Keeper(storage.file, lambda: captured(state))
+        self.changes.on_write = keeper.touch
+        await keeper.start()
+        self._stack.push_async_callback(keeper.stop)
+        return replace(state, durability=keeper)
 
     def _at(self, port: int) -> str:
         """``host:port`` of a listener; empty where it is off."""
@@ -142,9 +169,10 @@ async def run_dev_agent(
     stop: asyncio.Event,
     xds: XdsService | None = None,
     front: Front | None = None,
+    storage: AgentStorage | None = None,
 ) -> None:
     """Run an agent until *stop* is set. *announce* is called once, when it answers requests."""
-    agent = DevAgent(options, xds=xds, front=front)
+    agent = DevAgent(options, xds=xds, front=front, storage=storage)
     listening = await agent.start()
     try:
         announce(listening)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from connect_proxy.dev_agent.access import Access
 from connect_proxy.dev_agent.agent_cache import AgentCache
@@ -19,6 +19,8 @@ from connect_proxy.dev_agent.records import Node, ServiceRecord
 from connect_proxy.dev_agent.registry import Registry
 from connect_proxy.dev_agent.sidecar import PortRange
 from connect_proxy.dev_agent.state import CONSUL_VERSION, AgentState, Ports
+from connect_proxy.dev_agent.storage.capture import held_leaves, predecessor, resumed_node
+from connect_proxy.dev_agent.storage.kept import KeptAgent
 from connect_proxy.mesh.immutable import frozen
 
 
@@ -29,11 +31,19 @@ def build_state(
     access: Access,
     ports: Ports,
     supported_envoys: tuple[str, ...] = (),
+    kept: KeptAgent | None = None,
 ) -> AgentState:
-    """A fresh agent: a new node id, a new CA, nothing registered but ``consul`` itself."""
-    catalog = _catalog(options, ports, changes)
+    """A fresh agent: a new node id, a new CA, nothing registered but ``consul`` itself.
+
+    With what another one has *kept*, node id and trust domain are the same; ``storage.capture.resume`` puts
+    the rest in.
+    """
+    now = datetime.now(UTC)
+    catalog = _catalog(options, ports, changes, kept)
     checks = CheckRunner(catalog=catalog)
-    authority = Authority(cluster_id=str(uuid.uuid4()), changes=changes, now=datetime.now(UTC))
+    authority = _authority(changes, kept, now)
+    grace = timedelta(seconds=options.ca_grace)
+    held = () if kept is None else held_leaves(kept, now=now, grace=grace)
     first, last = options.sidecar_ports
     return AgentState(
         changes=changes,
@@ -41,7 +51,7 @@ def build_state(
         checks=checks,
         registry=Registry(catalog=catalog, checks=checks, sidecar_ports=PortRange(first=first, last=last)),
         authority=authority,
-        leaves=Leaves(authority=authority, datacenter=options.datacenter, changes=changes),
+        leaves=Leaves(authority=authority, datacenter=options.datacenter, changes=changes, held=held),
         intentions=Intentions(changes=changes),
         queries=PreparedQueries(changes=changes),
         access=access,
@@ -53,7 +63,14 @@ def build_state(
     )
 
 
-def _catalog(options: DevAgentOptions, ports: Ports, changes: Changes) -> Catalog:
+def _authority(changes: Changes, kept: KeptAgent | None, now: datetime) -> Authority:
+    if kept is None:
+        return Authority(cluster_id=str(uuid.uuid4()), changes=changes, now=now)
+    before = predecessor(kept)
+    return Authority(cluster_id=kept.authority.cluster_id, changes=changes, now=now, predecessor=before)
+
+
+def _catalog(options: DevAgentOptions, ports: Ports, changes: Changes, kept: KeptAgent | None) -> Catalog:
     node = Node(
         id=str(uuid.uuid4()),
         name=options.node,
@@ -61,6 +78,8 @@ def _catalog(options: DevAgentOptions, ports: Ports, changes: Changes) -> Catalo
         datacenter=options.datacenter,
         meta=frozen({"consul-network-segment": ""}),
     )
+    if kept is not None:
+        node = resumed_node(node, kept.node)
     server = ServiceRecord(
         id=CONSUL_SERVICE,
         name=CONSUL_SERVICE,

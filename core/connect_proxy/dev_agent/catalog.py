@@ -38,8 +38,10 @@ class Catalog:
 
     def __init__(self, *, node: Node, changes: Changes, server: ServiceRecord) -> None:
         self._changes = changes
-        index = changes.bump(NODES, SERVICES, CHECKS, service_topic(CONSUL_SERVICE))
-        self.node = replace(node, create_index=index, modify_index=index)
+        """*node* has indexes if an agent before this one had it: it keeps those that are not 0."""
+        now = changes.bump(NODES, SERVICES, CHECKS, service_topic(CONSUL_SERVICE))
+        index = node.create_index or now
+        self.node = replace(node, create_index=index, modify_index=node.modify_index or now)
         self._services: dict[str, ServiceRecord] = {}
         self._catalog_only = {server.id: replace(server, create_index=index, modify_index=index)}
         self._checks: dict[str, CheckRecord] = {}
@@ -102,6 +104,11 @@ class Catalog:
         ]
 
     # ------------------------------------------------------------ writes
+
+    def resume(self, services: Iterable[ServiceRecord], checks: Iterable[CheckRecord]) -> None:
+        """Take what an agent before this one had, as it was, indexes included."""
+        self._services = {service.id: service for service in services}
+        self._checks = {check.id: check for check in checks}
 
     def put_service(self, service: ServiceRecord) -> None:
         """Register *service*, or replace the one of the same id."""

@@ -7,7 +7,7 @@ query on service ``a`` is not woken by a change of service ``b``. A *topic* name
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 Topic: TypeAlias = tuple[str, ...]
@@ -43,8 +43,13 @@ def local_topic(service_id: str) -> Topic:
 class Changes:
     """Counter and waiters. Belongs to one event loop; :meth:`bump` never blocks."""
 
-    def __init__(self) -> None:
-        self._latest = 0
+    def __init__(self, *, start: int = 0) -> None:
+        """*start*: the largest index of an agent before this one. Every subject counts as written by it
+        or later, so whoever waits since then is answered once."""
+        self.start = start
+        self.on_write: Callable[[], None] = lambda: None
+        """Called for every write."""
+        self._latest = start
         self._index_of: dict[Topic, int] = {}
         self._waiting: dict[Topic, set[asyncio.Future[None]]] = {}
         self._closed = False
@@ -69,11 +74,12 @@ class Changes:
         for topic in topics:
             self._index_of[topic] = self._latest
             self._wake(topic)
+        self.on_write()
         return self._latest
 
     def index(self, *topics: Topic) -> int:
         """The index of the last write to any of *topics*; never 0, which would mean "do not block"."""
-        return max(1, *(self._index_of.get(topic, 0) for topic in topics))
+        return max(1, self.start, *(self._index_of.get(topic, 0) for topic in topics))
 
     async def wait(self, topics: Sequence[Topic], *, timeout: float) -> bool:
         """Sleep until one of *topics* is touched: True. False after *timeout* seconds or on close."""

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -88,6 +88,10 @@ class Intentions:
         """In order of precedence."""
         rules = {stored.rule.id: stored for stored in self._by_id.values()}
         return [rules[rule.id] for rule in by_precedence(stored.rule for stored in rules.values())]
+
+    def resume(self, stored: Iterable[StoredIntention]) -> None:
+        """Take what an agent before this one had, as it was."""
+        self._by_id = {one.rule.id: one for one in stored}
 
     def get(self, intention_id: str) -> StoredIntention:
         if complaint := check_uuid(intention_id):

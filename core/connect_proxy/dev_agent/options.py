@@ -27,6 +27,9 @@ class DevAgentOptions:
     datacenter: str = "dc1"
     sidecar_ports: tuple[int, int] = (21000, 21255)
     """First and last port handed out to sidecars."""
+    ca_grace: float = 45.0
+    """Seconds after a start on kept state in which sidecars keep their leaves: until all of them have come
+    back and know the new root. ``connect-proxy``'s own wait up to 30 s between two tries."""
 
     @property
     def http_socket(self) -> str:

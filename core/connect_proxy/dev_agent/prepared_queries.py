@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from connect_proxy.dev_agent.catalog import Catalog, Instance
@@ -15,6 +15,7 @@ from connect_proxy.dev_agent.go_duration import NotADurationError, parse_duratio
 from connect_proxy.dev_agent.records import CRITICAL, PASSING, CheckRecord
 from connect_proxy.dev_agent.uuids import check_uuid
 from connect_proxy.errors import ApiError
+from connect_proxy.mesh.immutable import thawed
 from connect_proxy.secret import MASK
 
 _FAILOVER: Final = Struct({"NearestN": integer, "Datacenters": list_of(text)})
@@ -79,6 +80,10 @@ class PreparedQueries:
     def all(self) -> list[PreparedQuery]:
         """In order of ids."""
         return [self._by_id[query_id] for query_id in sorted(self._by_id)]
+
+    def resume(self, queries: Iterable[PreparedQuery]) -> None:
+        """Take what an agent before this one had, as it was."""
+        self._by_id = {query.id: replace(query, definition=thawed(query.definition)) for query in queries}
 
     def get(self, query_id: str) -> PreparedQuery:
         """By id only, as ``GET /v1/query/:uuid`` looks it up."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from connect_proxy.dev_agent.access import Access
 from connect_proxy.dev_agent.agent_cache import AgentCache
@@ -11,6 +11,7 @@ from connect_proxy.dev_agent.ca.leaves import Leaves
 from connect_proxy.dev_agent.catalog import Catalog
 from connect_proxy.dev_agent.changes import Changes
 from connect_proxy.dev_agent.checks.runner import CheckRunner
+from connect_proxy.dev_agent.durability import Durability, InMemory
 from connect_proxy.dev_agent.intentions import Intentions
 from connect_proxy.dev_agent.prepared_queries import PreparedQueries
 from connect_proxy.dev_agent.registry import Registry
@@ -48,5 +49,6 @@ class AgentState:
     ports: Ports
     sidecar_port_range: tuple[int, int]
     agent_cache: AgentCache
+    durability: Durability = field(default_factory=InMemory)
     supported_envoys: tuple[str, ...] = ()
     """Versions that the gRPC port's xDS speaks to; shown only if that port is on."""

@@ -1,4 +1,5 @@
-"""``connect-proxy agent -dev`` with definitions: the embedded agent, and managed proxies in front of it."""
+"""``connect-proxy agent -dev`` or ``-server`` with definitions: the embedded agent, and managed proxies in
+front of it."""
 
 from __future__ import annotations
 
@@ -21,20 +22,20 @@ from connect_proxy.settings.setting import Source
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from connect_proxy.dev_agent.agent import DevAgent, Listening
+    from connect_proxy.dev_agent.agent import AgentStorage, DevAgent, Listening
     from connect_proxy.managed.state_file import DataDirectory
 
 log = logging.getLogger("connect_proxy.agent")
 
 
 def run(settings: ResolvedSettings) -> int:
-    """Serve until TERM or INT. Without ``-data-dir`` the proxies end with the agent."""
+    """Serve until TERM or INT. With ``-dev`` and no ``-data-dir`` the proxies end with the agent."""
     from connect_proxy.managed.state_file import DataDirectory
 
     paths = managed.configured_paths(settings)
     configuration = managed.read(paths)
     managed.apply_log_level(settings, configuration)
-    said = settings.text("data-dir") or configuration.data_dir
+    said = settings.boolean("server") or settings.text("data-dir") or configuration.data_dir
     directory = DataDirectory(path=managed.data_directory(settings, configuration)) if said else None
     if directory is not None:
         directory.lock()
@@ -50,7 +51,8 @@ async def _serve(settings: ResolvedSettings, directory: DataDirectory | None) ->
     from connect_proxy.managed.agent import ManagedAgent
 
     front = LateFront()
-    embedded, listening = await _start_embedded(settings, front)
+    storage = dev.storage_in(directory.path, settings) if directory else None
+    embedded, listening = await _start_embedded(settings, front, storage)
     try:
         access = _access(listening.http)
         paths = managed.configured_paths(settings)
@@ -67,7 +69,7 @@ async def _serve(settings: ResolvedSettings, directory: DataDirectory | None) ->
         front.put(agent.over)
 
         def announce(_api_address: str) -> None:
-            sys.stdout.write(f"{_told(settings, listening, directory)}\n")
+            sys.stdout.write(f"{_told(settings, listening, directory, storage)}\n")
             sys.stdout.flush()
 
         await agent.run(announce)
@@ -75,18 +77,20 @@ async def _serve(settings: ResolvedSettings, directory: DataDirectory | None) ->
         await embedded.stop()
 
 
-async def _start_embedded(settings: ResolvedSettings, front: LateFront) -> tuple[DevAgent, Listening]:
+async def _start_embedded(
+    settings: ResolvedSettings, front: LateFront, storage: AgentStorage | None
+) -> tuple[DevAgent, Listening]:
     from connect_proxy.dev_agent.agent import DevAgent
 
-    options = dev.dev_agent_options(settings)
-    embedded = DevAgent(options, xds=dev.xds_service(settings), front=front)
+    options = dev.dev_agent_options(settings, None if storage is None else storage.kept)
+    embedded = DevAgent(options, xds=dev.xds_service(settings), front=front, storage=storage)
     try:
         return embedded, await embedded.start()
     except MissingDependencyError as exc:
         if settings.source("grpc-port") is not Source.DEFAULT:
             raise
         log.warning("started without gRPC, so no xDS for Envoy: %s", exc)
-    embedded = DevAgent(options, front=front)
+    embedded = DevAgent(options, front=front, storage=storage)
     return embedded, await embedded.start()
 
 
@@ -98,10 +102,15 @@ def _access(http: str) -> AgentAccess:
     return AgentAccess(host=address.host, port=address.port)
 
 
-def _told(settings: ResolvedSettings, listening: Listening, directory: DataDirectory | None) -> str:
+def _told(
+    settings: ResolvedSettings,
+    listening: Listening,
+    directory: DataDirectory | None,
+    storage: AgentStorage | None,
+) -> str:
     if settings.text("format") != "json":
         where = str(directory.path) if directory else "none: proxies end with the agent"
-        return f"{dev.text(listening)}\n  data folder   {where}"
+        return f"{dev.text(listening, storage)}\n  data folder   {where}"
     facts = {
         "api_addr": listening.http,
         "data_dir": str(directory.path) if directory else "",

@@ -9,7 +9,7 @@ from connect_proxy.settings.setting import Setting, Type
 
 OFF: Final = -1
 MANAGED: Final = "Managed proxies"
-EMBEDDED: Final = "Embedded agent (-dev)"
+EMBEDDED: Final = "Embedded agent (-dev, -server)"
 
 
 def _port(name: str, default: int, what: str) -> Setting:
@@ -89,6 +89,32 @@ DEV_ROWS: Final = (
         group=EMBEDDED,
         in_file=False,
         help="Run a small Consul of our own, everything in memory: for development and tests.",
+    ),
+    Setting(
+        name="server",
+        type=Type.BOOLEAN,
+        default=False,
+        group=EMBEDDED,
+        in_file=False,
+        help="The same for a single host: what is written outlasts a restart, in the data directory.",
+    ),
+    Setting(
+        name="bootstrap-expect",
+        type=Type.INTEGER,
+        default=1,
+        metavar="N",
+        group=EMBEDDED,
+        in_file=False,
+        help="With -server: how many servers there are; 1 is all that this agent can be.",
+    ),
+    Setting(
+        name="ca-grace",
+        type=Type.DURATION,
+        default=45.0,
+        metavar="DURATION",
+        group=EMBEDDED,
+        in_file=False,
+        help="With -server: how long sidecars keep their certificates after a restart of the agent.",
     ),
     _port("http-port", 8500, "Port of the HTTP API; 0 picks a free one."),
     _port("grpc-port", 8502, "Port that serves xDS to Envoy; 0 picks a free one, -1 is off."),

@@ -1,4 +1,4 @@
-"""``connect-proxy systemd [agent|sidecar]``: units to put into /etc/systemd/system."""
+"""``connect-proxy systemd [agent|server|sidecar]``: units to put into /etc/systemd/system."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ ROWS: Final[tuple[Setting, ...]] = ()
 def execute(words: Sequence[str]) -> int:
     """Print one unit, or all. Raises UsageError for a name that is none."""
     summary = (
-        "Print units for systemd: agent (connect-proxy-agent.service, managed proxies), sidecar"
-        " (connect-proxy@.service, one sidecar each that nobody manages); both if none is named."
+        "Print units for systemd: agent (connect-proxy-agent.service, managed proxies), server"
+        " (connect-proxy-server.service, the same with -server), sidecar (connect-proxy@.service, one"
+        " sidecar each that nobody manages); all if none is named."
     )
-    given = interpreted(words, VerbCommand("systemd", ROWS, usage="[agent|sidecar]", summary=summary))
+    given = interpreted(
+        words, VerbCommand("systemd", ROWS, usage="[agent|server|sidecar]", summary=summary)
+    )
     if given is None:
         return 0
     names = (*given.positional, *given.passthrough) or tuple(UNITS)

@@ -40,16 +40,20 @@ class AuthorityRoot:
 
     id: str
     certificate: x509.Certificate
-    key: PrivateKey
+    key: PrivateKey | None = None
+    """None: of an agent before this one, which took it along."""
     intermediates: tuple[x509.Certificate, ...] = ()
     """Itself signed by the root before it."""
     active: bool = True
     retired_at: datetime | None = None
+    leaves_until: datetime | None = None
+    """The end of the last leaf that it signed; None: it signed none."""
     create_index: int = 0
     modify_index: int = 0
 
     @property
     def signer(self) -> Signer:
+        assert self.key is not None, "only the active root signs, and its key is here"
         return Signer(certificate=self.certificate, key=self.key)
 
 
@@ -71,18 +75,33 @@ class Configuration:
         return timedelta(microseconds=_nanoseconds(given) // 1000)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Predecessor:
+    """What is known of the CA of an agent before this one: everything but its keys."""
+
+    configuration: Configuration
+    """Without key and root certificate: neither is in force any more."""
+    serial: int
+    roots: tuple[AuthorityRoot, ...]
+
+
 class Authority:
     """The one CA of the datacenter."""
 
-    def __init__(self, *, cluster_id: str, changes: Changes, now: datetime) -> None:
+    def __init__(
+        self, *, cluster_id: str, changes: Changes, now: datetime, predecessor: Predecessor | None = None
+    ) -> None:
+        """Signs with a new root. That of a *predecessor* cannot sign it: its key is gone."""
         self.cluster_id = cluster_id
         self.changes = changes
-        self._serial = _FIRST_SERIAL - 1
         index = changes.bump(("ca-configuration",))
-        self.configuration = Configuration(config=frozen(_DEFAULT), create_index=index, modify_index=index)
-        self._wanted = _wanted_key({})
-        self.roots: tuple[AuthorityRoot, ...] = ()
-        self._activate(self._new_root({}, now=now), now=now, cross_signed=False)
+        fresh = Configuration(config=frozen(_DEFAULT), create_index=index, modify_index=index)
+        before = predecessor or Predecessor(configuration=fresh, serial=_FIRST_SERIAL - 1, roots=())
+        self._serial, self.configuration, self.roots = before.serial, before.configuration, before.roots
+        self._wanted = _wanted_key(self.configuration.config)
+        root = self._new_root(self.configuration.config, now=now)
+        self._activate(root, now=now, cross_signed=False)
+        self.prune(now=now)
 
     @property
     def trust_domain(self) -> str:
@@ -91,6 +110,16 @@ class Authority:
     @property
     def active(self) -> AuthorityRoot:
         return next(root for root in self.roots if root.active)
+
+    @property
+    def last_serial(self) -> int:
+        return self._serial
+
+    def signed(self, *, until: datetime) -> None:
+        """The active root has signed a leaf that ends at *until*."""
+        active = self.active
+        last = max(until, active.leaves_until or until)
+        self.roots = tuple(replace(root, leaves_until=last) if root.active else root for root in self.roots)
 
     def next_serial(self) -> int:
         """Serials are small increasing numbers, as Consul's provider counts them."""
@@ -127,11 +156,10 @@ class Authority:
         return {**config, "PrivateKey": self.configuration.config.get("PrivateKey", "")}
 
     def prune(self, *, now: datetime) -> None:
-        """Drop roots that were retired twice a leaf's life ago: nothing they signed is valid now."""
+        """Drop roots that were retired twice a leaf's life ago: nothing they signed is valid now. Those of
+        a predecessor go as soon as the last leaf that they signed has expired."""
         keep_for = 2 * self.configuration.leaf_life
-        kept = tuple(
-            root for root in self.roots if root.retired_at is None or now - root.retired_at < keep_for
-        )
+        kept = tuple(root for root in self.roots if not _outlived(root, now=now, keep_for=keep_for))
         if kept != self.roots:
             self.roots = kept
             self.changes.bump(ROOTS)
@@ -180,6 +208,14 @@ class Authority:
             if other.id != root.id
         )
         self.roots = (*retired, replace(root, create_index=index, modify_index=index))
+
+
+def _outlived(root: AuthorityRoot, *, now: datetime, keep_for: timedelta) -> bool:
+    if root.active or root.retired_at is None:
+        return False
+    if root.key is None:
+        return root.leaves_until is None or now >= root.leaves_until
+    return now - root.retired_at >= keep_for
 
 
 def _given_certificate(pem: str) -> x509.Certificate:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from connect_proxy.dev_agent.ca import profile
 from connect_proxy.dev_agent.ca.authority import Authority
+from connect_proxy.dev_agent.ca.held_leaf import HeldLeaf
 from connect_proxy.dev_agent.changes import ROOTS, Changes, leaf_topic
 from connect_proxy.mesh.spiffe import ServiceIdentity
 from connect_proxy.secret import Secret
@@ -50,7 +52,11 @@ class IssuedLeaf:
 class Leaves:
     """The cache behind ``/v1/agent/connect/ca/leaf/:service``."""
 
-    def __init__(self, *, authority: Authority, datacenter: str, changes: Changes) -> None:
+    def __init__(
+        self, *, authority: Authority, datacenter: str, changes: Changes, held: Iterable[HeldLeaf] = ()
+    ) -> None:
+        """*held*: what the sidecars have from an agent before this one."""
+        self._held = {leaf.service: leaf for leaf in held}
         self._authority = authority
         self._datacenter = datacenter
         self._changes = changes
@@ -62,6 +68,28 @@ class Leaves:
         if leaf is None or self._is_due(leaf, now):
             leaf = self._leaves[service] = self._issue(service, now)
         return leaf
+
+    def issued(self) -> list[IssuedLeaf]:
+        """The leaf of every service that has one of ours."""
+        return list(self._leaves.values())
+
+    def held(self) -> list[HeldLeaf]:
+        """The leaves of the agent before that are still to be replaced."""
+        return list(self._held.values())
+
+    def held_for(self, service: str, *, index: int) -> HeldLeaf | None:
+        """What keeps who has the leaf of *index* from a new one; None: it may have it.
+
+        Who asks with no index has none, who asks with an index of ours has one of ours.
+        """
+        return self._held.get(service) if 0 < index <= self._changes.start else None
+
+    def release_due(self, *, now: datetime) -> None:
+        """Let the sidecars whose turn has come have new leaves. Wakes them."""
+        for leaf in self.held():
+            if now >= leaf.release_at:
+                del self._held[leaf.service]
+                self._changes.bump(leaf_topic(leaf.service))
 
     def holds(self, service: str, *, now: datetime) -> bool:
         """Whether :meth:`current` would answer from the cache."""
@@ -76,14 +104,16 @@ class Leaves:
                 self.current(leaf.service, now=now)
 
     def next_due(self) -> datetime | None:
-        """When the next leaf is to be renewed; None without any."""
-        return min((leaf.renew_at for leaf in self._leaves.values()), default=None)
+        """When the next leaf is to be renewed or released; None without any."""
+        renewals = (leaf.renew_at for leaf in self._leaves.values())
+        return min((*renewals, *(leaf.release_at for leaf in self._held.values())), default=None)
 
     async def run(self) -> None:
         """Renew what is due, until cancelled."""
         while True:
             now = datetime.now(UTC)
             self._authority.prune(now=now)
+            self.release_due(now=now)
             self.renew_due(now=now)
             due = self.next_due()
             pause = _LONGEST_SLEEP if due is None else (due - now).total_seconds()
@@ -110,6 +140,7 @@ class Leaves:
             now=now,
             life=self._authority.configuration.leaf_life,
         )
+        self._authority.signed(until=certificate.not_valid_after_utc)
         return IssuedLeaf(
             service=service,
             uri=identity.uri,

@@ -82,6 +82,18 @@ class CheckRunner:
         self.catalog.put_check(record)
         self._start(check_id, running)
 
+    def resume(self, check_id: str, definition: CheckDefinition) -> None:
+        """Go on with a check that an agent before this one had, from the status that it had."""
+        running = self._running[check_id] = _Running(definition=definition)
+        self._start(check_id, running)
+        if (check := self.catalog.check(check_id)) is not None:
+            self._watch_removal(check_id, check.status)
+
+    def definition(self, check_id: str) -> CheckDefinition | None:
+        """What a check does; None for one that does nothing by itself, such as a maintenance mode."""
+        running = self._running.get(check_id)
+        return None if running is None else running.definition
+
     def remove(self, check_id: str) -> None:
         """Stop and forget a check. Unknown ids are nothing to remove."""
         self._forget(check_id)

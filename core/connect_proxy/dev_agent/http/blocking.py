@@ -81,6 +81,12 @@ async def wait_for_other(call: Call, topic: Topic, hash_now: Callable[[], str]) 
         await _until(call.state.changes, (topic,), lambda: hash_now() != known, patience)
 
 
+async def wait_while(call: Call, topic: Topic, holds: Callable[[], bool]) -> None:
+    """Block while *holds* says so, on *topic*, no longer than *call* asks for."""
+    patience = query_options(call.query).patience(_nothing)
+    await _until(call.state.changes, (topic,), lambda: not holds(), patience)
+
+
 async def _until(
     changes: Changes, topics: tuple[Topic, ...], done: Callable[[], bool], patience: float
 ) -> None:

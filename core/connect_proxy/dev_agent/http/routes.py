@@ -30,6 +30,11 @@ class Endpoint:
     path: str
     handler: Handler
 
+    @property
+    def writes(self) -> bool:
+        """Whether it may change what is kept. ``authorize`` is a question with a body."""
+        return self.method != "GET" and self.handler is not connect.authorize
+
 
 ENDPOINTS: Final = (
     Endpoint("GET", "/v1/agent/self", agent_self.agent_self),

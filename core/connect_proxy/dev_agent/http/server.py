@@ -26,7 +26,8 @@ def build_app(state: AgentState) -> Starlette:
     """The ASGI application for :data:`ENDPOINTS`."""
     by_path: dict[str, dict[str, Handler]] = {}
     for endpoint in ENDPOINTS:
-        by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint.handler
+        handler = _kept(endpoint.handler) if endpoint.writes else endpoint.handler
+        by_path.setdefault(endpoint.path, {})[endpoint.method] = handler
     routes = [
         Route(_starlette_path(path), _dispatcher(state, handlers), methods=_ALL_METHODS)
         for path, handlers in by_path.items()
@@ -70,6 +71,21 @@ def _dispatcher(state: AgentState, handlers: dict[str, Handler]) -> Any:
         return _response(reply, pretty="pretty" in request.query_params)
 
     return dispatch
+
+
+def _kept(handler: Handler) -> Handler:
+    """*handler* of a write: it begins only if it can be kept, and is answered once it is."""
+
+    async def write(call: Call) -> Reply:
+        durability = call.state.durability
+        await durability.admit(len(call.body))
+        try:
+            return await handler(call)
+        finally:
+            # Also of what was refused: its room is given back.
+            await durability.settle()
+
+    return write
 
 
 async def _answer(request: Request, handler: Handler, call: Call) -> Reply:

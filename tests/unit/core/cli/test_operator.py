@@ -52,7 +52,7 @@ def test_words_that_mean_nothing_are_refused() -> None:
         reload.execute(["web"])
     with pytest.raises(UsageError, match="takes one id"):
         status.execute(["web", "db"])
-    with pytest.raises(UsageError, match='"web" is no unit; there are agent, sidecar'):
+    with pytest.raises(UsageError, match='"web" is no unit; there are agent, server, sidecar'):
         systemd.execute(["web"])
 
 

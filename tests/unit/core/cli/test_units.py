@@ -8,7 +8,11 @@ import pytest
 
 from connect_proxy.cli.units import UNITS, unit
 
-FILES = {"agent": "connect-proxy-agent.service", "sidecar": "connect-proxy@web.service"}
+FILES = {
+    "agent": "connect-proxy-agent.service",
+    "server": "connect-proxy-server.service",
+    "sidecar": "connect-proxy@web.service",
+}
 
 
 def settings(text: str) -> dict[str, dict[str, list[str]]]:
@@ -38,8 +42,9 @@ def test_a_unit_has_its_sections_and_no_setting_twice(name: str) -> None:
     assert found["Install"]["WantedBy"] == ["multi-user.target"]
 
 
-def test_proxies_survive_the_agents_unit() -> None:
-    service = settings(unit("agent", program="/p"))["Service"]
+@pytest.mark.parametrize("name", ["agent", "server"])
+def test_proxies_survive_the_agents_unit(name: str) -> None:
+    service = settings(unit(name, program="/p"))["Service"]
     assert service["KillMode"] == ["process"]
     assert service["Delegate"] == ["yes"]
     assert service["Type"] == ["notify"]
@@ -52,7 +57,16 @@ def test_proxies_survive_the_agents_unit() -> None:
     assert {"PrivateTmp", "RuntimeDirectory", "DynamicUser"} & service.keys() == set()
 
 
-@pytest.mark.parametrize("name", UNITS)
+def test_the_agent_without_a_consul_is_the_other_one_without_a_token() -> None:
+    agent, server = (settings(unit(name, program="/p"))["Service"] for name in ("agent", "server"))
+    assert server.pop("ExecStart") == ["/p agent -server -config-dir /etc/connect-proxy.d"]
+    del agent["ExecStart"], agent["LoadCredential"]
+    assert server == agent
+    text = unit("server", program="/p")
+    assert [word for word in ("token", "consul.service", "connect-proxy-agent") if word in text] == []
+
+
+@pytest.mark.parametrize("name", ["agent", "sidecar"])
 def test_the_token_comes_as_a_credential_and_what_cannot_heal_is_not_tried_again(name: str) -> None:
     service = settings(unit(name, program="/p"))["Service"]
     assert service["LoadCredential"][0].startswith("consul-token:")
@@ -69,8 +83,8 @@ def test_programs_that_take_the_sidecars_place_may_notify() -> None:
 
 def test_sidecars_are_not_run_as_the_agents_user() -> None:
     """To whom its data directory belongs, and with it the socket that commands the agent."""
-    users = {settings(unit(name, program="/p"))["Service"]["User"][0] for name in UNITS}
-    assert len(users) == len(UNITS)
+    users = {name: settings(unit(name, program="/p"))["Service"]["User"][0] for name in UNITS}
+    assert users["sidecar"] not in {users["agent"], users["server"]}
 
 
 def test_a_path_with_blanks_and_percent_signs_is_kept() -> None:

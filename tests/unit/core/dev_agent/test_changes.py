@@ -32,6 +32,21 @@ def test_the_index_of_a_topic_is_that_of_its_last_write(writes: list[list[Topic]
     assert changes.index(topic) == last
 
 
+def test_after_an_agent_before_every_subject_counts_as_written_by_it() -> None:
+    changes = Changes(start=40)
+    assert (changes.index(A), changes.latest, changes.start) == (40, 40, 40)
+    assert changes.bump(A) == changes.index(A, B) == 41
+    assert changes.index(B) == 40
+
+
+def test_every_write_is_told() -> None:
+    changes, told = Changes(), []
+    changes.on_write = lambda: told.append(changes.latest)
+    changes.bump(A)
+    changes.bump()
+    assert told == [1, 2]
+
+
 def test_several_topics_have_the_index_of_the_latest() -> None:
     changes = Changes()
     changes.bump(A)

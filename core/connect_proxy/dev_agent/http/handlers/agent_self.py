@@ -60,7 +60,7 @@ def _debug_config(call: Call) -> dict[str, Any]:
         "DNSDomain": "consul.",
         "DNSPort": ports.dns,
         "Datacenter": node.datacenter,
-        "DevMode": True,
+        "DevMode": not state.durability.lasting,
         "EnableUI": False,
         "GRPCAddrs": [f"tcp://{state.client_address}:{ports.grpc}"] if ports.grpc > 0 else [],
         "GRPCPort": ports.grpc,

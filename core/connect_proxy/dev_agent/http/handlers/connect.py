@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ from connect_proxy.dev_agent.ca.authority import PROVIDER, AuthorityRoot
 from connect_proxy.dev_agent.ca.leaves import IssuedLeaf
 from connect_proxy.dev_agent.changes import ROOTS, leaf_topic
 from connect_proxy.dev_agent.decoding import Struct, boolean, integer, opaque, text
-from connect_proxy.dev_agent.http.blocking import query_options, wait_for_change
+from connect_proxy.dev_agent.http.blocking import query_options, wait_for_change, wait_while
 from connect_proxy.dev_agent.http.call import Call, Reply
 from connect_proxy.dev_agent.http.server_query import answered, check_datacenter
 from connect_proxy.errors import ApiError
@@ -64,14 +65,29 @@ async def leaf(call: Call) -> Reply:
         raise ApiError(500, "URI must be either service or agent")
     call.require("write", "service", service)
     leaves = call.state.leaves
+    await _until_released(call, service)
     cached = leaves.holds(service, now=datetime.now(UTC))
     leaves.current(service, now=datetime.now(UTC))
     await wait_for_change(call, leaf_topic(service), jitter=False)
     issued = leaves.current(service, now=datetime.now(UTC))
+    with contextlib.suppress(ApiError):
+        # The next agent should know of it; but the mesh goes on where the disk is full.
+        await call.state.durability.settle()
     headers = {"X-Consul-Index": str(issued.create_index), "X-Cache": "HIT" if cached else "MISS"}
     if cached:
         headers["Age"] = str(max(0, int((datetime.now(UTC) - issued.issued_at).total_seconds())))
     return Reply(body=_leaf(issued), headers=headers)
+
+
+async def _until_released(call: Call, service: str) -> None:
+    """Hold who has a leaf of the agent before, until all sidecars may have learned of the new root."""
+    index, leaves = query_options(call.query).index, call.state.leaves
+    await wait_while(call, leaf_topic(service), lambda: leaves.held_for(service, index=index) is not None)
+    if (held := leaves.held_for(service, index=index)) is not None:
+        until = _timestamp(held.valid_before)
+        raise ApiError(
+            500, f"the certificate of {service!r} is valid until {until}: ask again for a new one"
+        )
 
 
 async def configuration(call: Call) -> Reply:

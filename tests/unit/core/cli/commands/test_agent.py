@@ -10,6 +10,8 @@ import pytest
 
 from connect_proxy.cli.agent import dev
 from connect_proxy.cli.commands import agent
+from connect_proxy.dev_agent.records import Node
+from connect_proxy.dev_agent.storage.kept import KeptAgent, KeptAuthority
 from connect_proxy.errors import UsageError
 from connect_proxy.settings.resolve import ResolvedSettings, resolve
 from connect_proxy.settings.setting import Source, Sourced
@@ -68,14 +70,24 @@ def test_without_anything_to_run_it_says_what_there_is() -> None:
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["-http-port", "0"], "-http-port cannot be used here: it is of the embedded agent: add -dev"),
+        (
+            ["-http-port", "0"],
+            "-http-port cannot be used here: it is of the embedded agent: add -dev or -server",
+        ),
         (
             ["-dev", "-http-addr", "x:1"],
             "-http-addr cannot be used here: with -dev the embedded agent is the Consul",
         ),
         (["-config-dir", "x", "web"], 'does not take the word "web"'),
-        (["-server"], r"-server is not a way of this agent: the embedded one \(-dev\) keeps its CA"),
-        (["-dev", "--server=true"], "for a Consul that keeps them, run `consul agent -server`"),
+        (["-dev", "--server=true"], "-dev and -server cannot be used together: -dev keeps nothing"),
+        (
+            ["-server", "-http-addr", "x:1"],
+            "-http-addr cannot be used here: with -server the embedded agent",
+        ),
+        (["-server", "-api-addr", ":1"], "-api-addr cannot be used here: it is of managed proxies"),
+        (["-dev", "-ca-grace", "1s"], "-ca-grace cannot be used here: it is of -server"),
+        (["-dev", "-data-dir", "x"], "-data-dir cannot be used here: it is of managed proxies"),
+        (["-config-dir", "x", "-bootstrap-expect", "1"], "-bootstrap-expect cannot be used here"),
     ],
 )
 def test_flags_of_the_other_way_are_refused(words: list[str], problem: str) -> None:
@@ -114,6 +126,28 @@ def test_it_says_where_it_listens_answers_and_ends_with_0(tmp_path: Path, number
         with urllib.request.urlopen(f"http://{told['http_addr']}/v1/status/leader", timeout=60) as answer:
             assert answer.status == 200
         assert program.end(number) == 0
+
+
+def test_more_servers_than_one_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r'-bootstrap-expect is "3": this agent is alone'):
+        agent.execute(["-server", "-bootstrap-expect", "3", "-data-dir", str(tmp_path)])
+
+
+def kept() -> KeptAgent:
+    record = Node(id="i", name="kept", address="127.0.0.1", datacenter="dc7")
+    return KeptAgent(node=record, index=1, authority=KeptAuthority(cluster_id="c", serial=1))
+
+
+def test_what_was_kept_counts_where_nothing_else_is_said() -> None:
+    options = dev.dev_agent_options(settings(), kept())
+    assert (options.node, options.datacenter) == ("kept", "dc7")
+    options = dev.dev_agent_options(settings(node="other", datacenter="DC7"), kept())
+    assert (options.node, options.datacenter) == ("other", "dc7")
+
+
+def test_another_datacenter_than_the_kept_one_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match='-datacenter is "dc1", and the data directory is of "dc7"'):
+        dev.dev_agent_options(settings(datacenter="dc1"), kept())
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
