@@ -24,6 +24,32 @@ def test_what_was_written_is_the_whole_file_and_nobody_elses(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc names descriptors")
+def test_the_text_is_on_disk_before_it_has_its_name_and_the_name_before_it_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def seen_fsync(descriptor: int) -> None:
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+        done.append(f"fsync {name} of {os.fstat(descriptor).st_size if name != tmp_path.name else '-'}")
+        fsync(descriptor)
+
+    def seen_replace(path: Path, target: Path) -> Path:
+        done.append(f"rename {path.name} {target.name}")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", seen_fsync)
+    monkeypatch.setattr(Path, "replace", seen_replace)
+    DurableFile(tmp_path / "state.json").replace("text")
+    assert done == [
+        "fsync state.json.new of 4",
+        "rename state.json.new state.json",
+        f"fsync {tmp_path.name} of -",
+    ]
+
+
 def test_what_a_crash_left_behind_is_in_nobodys_way(tmp_path: Path) -> None:
     for leftover in ("state.json.new", "state.json.spare"):
         (tmp_path / leftover).write_text("half of something that is longer than the text")

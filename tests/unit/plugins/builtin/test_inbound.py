@@ -93,6 +93,14 @@ def test_garbage_instead_of_a_handshake_is_cut_off(mesh_ca: MeshCa) -> None:
         assert application.arrived() == 0
 
 
+def test_who_leaves_in_the_middle_of_the_handshake_is_no_tcp_check(mesh_ca: MeshCa) -> None:
+    with echo_server() as application, sidecar(mesh_ca, application) as (server, port):
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as caller:
+            caller.sendall(b"\x16\x03\x01")
+        server.wait_for_counter("inbound_refused.handshake_failed", 1)
+        assert server.counter("inbound_refused.tcp_check") == 0
+
+
 @pytest.mark.parametrize("begun", [b"", b"\x16\x03\x01"])
 def test_a_slow_handshake_is_cut_off_after_handshake_timeout_ms(mesh_ca: MeshCa, begun: bytes) -> None:
     with (
