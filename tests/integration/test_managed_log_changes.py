@@ -83,6 +83,37 @@ def test_an_ordered_log_level_lasts_until_another_one_or_a_changed_file(tmp_path
         assert host.command(*words) == "redis-proxy: ERROR from its next start\n"
 
 
+def test_an_order_in_the_first_moment_counts_and_an_adopted_proxy_follows_its_new_agents_level(
+    tmp_path: Path,
+) -> None:
+    with (
+        echo_server() as echo,
+        RealConsul(folder=tmp_path / "consul") as consul,
+        ManagedHost(consul=consul, folder=tmp_path / "host") as host,
+    ):
+        for name in ("redis", "web"):
+            host.service(name, echo.port, {"proxy": {}})
+        agent = host.start()
+        assert host.command("set-log-level", "redis-proxy", "warn").startswith("redis-proxy: WARN")
+
+        def changes(proxy_id: str) -> list[str]:
+            """The levels that it took while it ran."""
+            lines = (host.data / f"proxy/logs/{proxy_id}-stderr.log").read_text().splitlines()
+            return [line.split()[-2] for line in lines if "the log level is" in line]
+
+        wait_until(lambda: host.row("web-proxy")["certificate_expiry"], "a proxy that is up")
+        wait_until(lambda: host.row("redis-proxy")["certificate_expiry"], "the other one")
+        pids = host.pids()
+        assert host.command("set-log-level", "redis-proxy", "trace") == "redis-proxy: TRACE\n"
+        for level, seen in (("debug", ["DEBUG"]), ("info", ["DEBUG", "INFO"])):
+            agent.end()
+            agent = host.start("-log-level", level)
+            wait_until(lambda: changes("web-proxy") == seen, "the new agent's level")  # noqa: B023
+        assert host.pids() == pids
+        assert changes("redis-proxy")[-1] == "TRACE"
+        assert host.command("set-log-level", "redis-proxy", "default") == "redis-proxy: INFO\n"
+
+
 def test_a_command_has_a_log_level_of_its_own_and_that_is_said(tmp_path: Path) -> None:
     with (
         echo_server() as echo,
@@ -146,6 +177,10 @@ def test_envoys_with_the_agents_xds_are_looked_after_too(tmp_path: Path) -> None
                 lambda: "[debug]" in lines_of("web-proxy", agent.stderr[before:]), "the level again"
             )
             assert "[debug]" not in lines_of("redis-proxy", agent.stderr)
+            for level in ("info", "debug", "warn"):  # it starts: neither it nor its Envoy listens yet
+                command("restart", "web-proxy")
+                command("set-log-level", "web-proxy", level)
+            wait_until(lambda: known()[1] == ("running", True), "its start")
             command("stop", "web-proxy")
             assert not echoes(port)
             agent.end()

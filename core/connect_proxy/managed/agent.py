@@ -20,16 +20,18 @@ from connect_proxy.managed.api.services import ApiServices
 from connect_proxy.managed.assigning import Assigner, placed
 from connect_proxy.managed.control import ControlServer, socket_path
 from connect_proxy.managed.definitions.configuration import AgentConfiguration
-from connect_proxy.managed.definitions.loading import load_configuration
+from connect_proxy.managed.definitions.loading import load_configuration, say_warnings
 from connect_proxy.managed.difference import Difference, expected, level_lines, reload_lines
 from connect_proxy.managed.doors import doors_of
 from connect_proxy.managed.fleet import Fleet
+from connect_proxy.managed.log_levels import LogLevels
 from connect_proxy.managed.logs.rotation import rotate_due
 from connect_proxy.managed.lost_tokens import LostTokens
 from connect_proxy.managed.operations import Operations
 from connect_proxy.managed.options import ManagedAgentOptions
 from connect_proxy.managed.registrar import Registrar
 from connect_proxy.managed.registrations import wanted_registrations
+from connect_proxy.managed.state_file import NO_RECORDS
 
 log = logging.getLogger("connect_proxy.managed")
 
@@ -67,8 +69,10 @@ class ManagedAgent:
                 apply=lambda: self._apply(self._configuration),
             ),
         )
+        self._levels = LogLevels(self._fleet, keep=self._keep)
         self._operations = Operations(
             self._fleet,
+            self._levels,
             reload=lambda dry_run: self._reload(dry_run=dry_run),
             files=lambda: self._configuration.files,
             before_start=self._lost_tokens.renew,
@@ -139,7 +143,9 @@ class ManagedAgent:
         if self._directory is not None:
             self._keep(self._rotate_logs())
         say_warnings(self._configuration)
+        left = self._directory.read() if self._directory else NO_RECORDS
         await self._apply(self._configuration)
+        self._levels.tell_adopted(left)
         self._keep(self._registrar.keep())
         self._keep(self._settle())
 
@@ -192,7 +198,7 @@ class ManagedAgent:
             plan = await self._apply(configuration)
             if said:
                 self._options.set_level(level)
-                await self._operations.follow()
+                await self._levels.follow()
             lines = (*said, *reload_lines(plan, before.values(), self._registrar.wanted.values()))
         finally:
             self._announce_readiness()
@@ -288,9 +294,3 @@ class ManagedAgent:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("%s", error, exc_info=None if isinstance(error, ConnectProxyError) else error)
-
-
-def say_warnings(configuration: AgentConfiguration) -> None:
-    """Once for every reading of the files, not whenever they are applied again."""
-    for warning in configuration.warnings:
-        log.warning("%s", warning)

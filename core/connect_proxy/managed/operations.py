@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from connect_proxy.errors import ConnectProxyError, ControlError, UsageError
 from connect_proxy.managed.fleet import Fleet
+from connect_proxy.managed.log_levels import LogLevels
 from connect_proxy.managed.member import Member, status_rows
 from connect_proxy.settings.fields import LOG_LEVELS
 from connect_proxy.supervisor.control_socket import Handler, ask_at
@@ -22,8 +23,6 @@ DEFAULT: Final = "DEFAULT"
 """As a level: what the files or the agent's command line say."""
 DOOR_TIMEOUT_S: Final = 2.0
 """For a proxy's own control socket: one that hangs must not keep ``status`` of all others."""
-ORDER_TIMEOUT_S: Final = 10.0
-"""For an order to one proxy that somebody waits for: a busy host is no reason to refuse it."""
 ROLLING_WAIT_S: Final = 30.0
 ROLLING_POLL_S: Final = 0.05
 
@@ -34,6 +33,7 @@ class Operations:
     def __init__(
         self,
         fleet: Fleet,
+        levels: LogLevels,
         *,
         reload: Callable[[bool], Awaitable[list[str]]],
         files: Callable[[], tuple[str, ...]],
@@ -42,6 +42,7 @@ class Operations:
         """*reload*: read the files again and apply them (or, told True, only say what would be).
         *before_start*: what the named proxies need for a start is to be looked after."""
         self._fleet = fleet
+        self._levels = levels
         self._reload = reload
         self._files = files
         self._before_start = before_start
@@ -120,38 +121,9 @@ class Operations:
             raise UsageError(message)
 
         async def order(proxy_id: str) -> str:
-            return await self._order_level(proxy_id, "" if level == DEFAULT else level)
+            return await self._levels.order(proxy_id, "" if level == DEFAULT else level)
 
         return await self._each(request, order)
-
-    async def _order_level(self, proxy_id: str, level: str) -> str:
-        """In words. *level* is empty for the configured one."""
-        assignment = self._fleet.known(proxy_id).assignment
-        if assignment.proxy.command:
-            message = f"'{proxy_id}' runs a command of its own, whose log level is its own affair"
-            raise ControlError(message)
-        self._fleet.order_log_level(proxy_id, level)
-        chosen = level or assignment.log_level
-        door = self._fleet.door(proxy_id)
-        if door is None:
-            return f"{proxy_id}: {chosen} from its next start"
-        try:
-            await ask_at(door, "set-log-level", timeout_s=ORDER_TIMEOUT_S, level=chosen)
-        except ControlError as exc:
-            message = f"'{proxy_id}' logs at {chosen} from its next start only: {exc}"
-            raise ControlError(message) from exc
-        return f"{proxy_id}: {chosen}"
-
-    async def follow(self) -> None:
-        """The configured level is another one: all orders are forgotten, and who runs is told."""
-        for proxy_id, member in self._fleet.members.items():
-            self._fleet.order_log_level(proxy_id, "")
-            if member.assignment.proxy.command or self._fleet.door(proxy_id) is None:
-                continue
-            try:
-                await self._order_level(proxy_id, "")
-            except ControlError as exc:
-                log.warning("%s", exc)
 
     async def _seen_from_inside(self, door: Path | None) -> Mapping[str, Any]:
         """What the proxy says of itself; nothing where it has no control socket."""

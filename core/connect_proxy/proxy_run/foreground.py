@@ -63,7 +63,10 @@ class Foreground:
         self._supervision: Supervision | None = None
         self._watcher: SnapshotWatcher | None = None
         self._companion: Companion | None = None
-        self._log_level = LogLevel(context.environment, self._current_supervision)
+        self._stage = State.STARTING
+        self._log_level = LogLevel(
+            context.environment, self._current_supervision, is_up=lambda: self._stage is State.RUNNING
+        )
         self._own: SelfRegistration | None = None
         self._keeping: asyncio.Task[None] | None = None
 
@@ -157,6 +160,7 @@ class Foreground:
         return await probe_public_listener(self._context)
 
     def _on_state(self, state: State) -> None:
+        self._stage = state
         if state is State.RUNNING:
             log.info("ready")
             self._manager.ready("serving")

@@ -21,21 +21,35 @@ class LogLevel:
     """The level that was ordered; a data plane that is started anew is told it again."""
 
     def __init__(
-        self, environment: Mapping[str, str], supervision: Callable[[], Supervision | None]
+        self,
+        environment: Mapping[str, str],
+        supervision: Callable[[], Supervision | None],
+        *,
+        is_up: Callable[[], bool] = lambda: True,
     ) -> None:
+        """*is_up*: whether the data plane is; when it comes up, :meth:`repeat` is called."""
         self._supervision = supervision
+        self._is_up = is_up
         self._ordered = environment.get(VARIABLE, "")
 
     async def order(self, level: str) -> None:
-        """From now on *level* counts. Raises UsageError for what is none, ProxyControlError."""
+        """From now on *level* counts. Raises UsageError for what is none, and ProxyControlError for a data
+        plane that is up and does not take it: one that is not is told once it is."""
         chosen = canonical(level)
-        logging.getLogger().setLevel(chosen)
+        root = logging.getLogger()
+        before = root.level, self._ordered
+        root.setLevel(chosen)
         self._ordered = chosen
-        await self._tell(chosen)
-        log.info("the log level is %s now", chosen)
+        try:
+            await self._tell(chosen)
+        except ProxyControlError:
+            if self._is_up():
+                raise
+        if before != (root.level, chosen):
+            log.info("the log level is %s now", chosen)
 
     async def repeat(self) -> None:
-        """The data plane is ready: tell it what was ordered, if anything was."""
+        """The data plane is up: tell it what was ordered, if anything was."""
         if self._ordered:
             try:
                 await self._tell(canonical(self._ordered))

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import socket
+import struct
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -134,6 +135,26 @@ def answered(line: bytes) -> Any:
     if "error" in answer:
         raise ControlError(answer["error"], exit_code=int(answer["exit_code"]))
     return answer["data"]
+
+
+def is_closed(error: ControlError) -> bool:
+    """Whether nobody listens there: not yet, or not any more."""
+    return isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError)
+
+
+async def listener_at(path: Path) -> int:
+    """The pid of the process that listens on *path*. Raises ControlError."""
+    try:
+        with short(path) as name:
+            _, writer = await asyncio.open_unix_connection(name)
+    except OSError as exc:
+        message = f"the control socket '{path}' does not answer: {exc}"
+        raise ControlError(message) from exc
+    credentials = writer.get_extra_info("socket").getsockopt(
+        socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
+    )
+    writer.close()
+    return int(struct.unpack("3i", credentials)[0])
 
 
 async def ask_at(path: Path, verb: str, *, timeout_s: float, **parts: Any) -> Any:

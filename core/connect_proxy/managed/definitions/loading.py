@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from connect_proxy.managed.definitions.clashes import clashes
 from connect_proxy.managed.definitions.configuration import AgentConfiguration
 from connect_proxy.managed.definitions.files import read_configuration
 
+log = logging.getLogger("connect_proxy.managed")
+
 
 def load_configuration(paths: Iterable[Path]) -> AgentConfiguration:
     """What *paths* say. Raises AgentConfigurationError: wrong files, or files that clash."""
@@ -18,3 +21,9 @@ def load_configuration(paths: Iterable[Path]) -> AgentConfiguration:
     if found := clashes(configuration, backends={backend.name for backend in installed_backends()}):
         raise AgentConfigurationError(found)
     return configuration
+
+
+def say_warnings(configuration: AgentConfiguration) -> None:
+    """Once for every reading of the files, not whenever they are applied again."""
+    for warning in configuration.warnings:
+        log.warning("%s", warning)

@@ -23,10 +23,10 @@ class DataPlane:
 
     def __init__(self, *, fails: bool = False) -> None:
         self.told: list[str] = []
-        self._fails = fails
+        self.fails = fails
 
     async def _set(self, level: str) -> None:
-        if self._fails:
+        if self.fails:
             message = "the admin API does not answer"
             raise ProxyControlError(message)
         self.told.append(level)
@@ -75,6 +75,35 @@ def test_a_failure_is_the_askers_and_at_a_start_only_said(caplog: pytest.LogCapt
         asyncio.run(LogLevel({}, plane.supervision).order("DEBUG"))
     asyncio.run(LogLevel({VARIABLE: "DEBUG"}, plane.supervision).repeat())
     assert "the data plane's log level is not DEBUG: the admin API does not answer" in caplog.text
+
+
+def test_a_data_plane_that_is_not_up_yet_is_told_once_it_is() -> None:
+    plane = DataPlane(fails=True)
+
+    async def life() -> None:
+        is_up = False
+        level = LogLevel({VARIABLE: "INFO"}, plane.supervision, is_up=lambda: is_up)
+        await level.order("DEBUG")
+        plane.fails, is_up = False, True
+        await level.repeat()
+
+    asyncio.run(life())
+    assert plane.told == ["DEBUG"]
+
+
+def test_an_order_that_changes_nothing_leaves_no_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+
+    async def life() -> None:
+        level = LogLevel({VARIABLE: "INFO"}, lambda: None)
+        for order in ("INFO", "DEBUG", "DEBUG", "INFO"):
+            await level.order(order)
+
+    asyncio.run(life())
+    assert [record.getMessage() for record in caplog.records] == [
+        "the log level is DEBUG now",
+        "the log level is INFO now",
+    ]
 
 
 def test_what_is_no_level_is_named_with_the_levels_there_are() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import stat
 import sys
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from connect_proxy.errors import ControlError, RefusedError
-from connect_proxy.supervisor.control_socket import ControlServer, ask_at, fits
+from connect_proxy.supervisor.control_socket import ControlServer, ask_at, fits, is_closed, listener_at
 
 
 async def echo(request: Mapping[str, Any]) -> Any:
@@ -151,5 +152,24 @@ def test_a_path_that_is_too_long_for_a_socket_is_reached_by_its_folder(tmp_path:
         assert await ask_at(folder / "web.sock", "greet", timeout_s=60) == "hello"
         await server.stop()
         assert not (folder / "web.sock").exists()
+
+    asyncio.run(life())
+
+
+def test_who_listens_is_known_and_who_does_not_is_told_from_who_refuses(tmp_path: Path) -> None:
+    path = tmp_path / "c.sock"
+
+    async def life() -> None:
+        server = ControlServer(path, VERBS)
+        with pytest.raises(ControlError) as absent:
+            await listener_at(path)
+        await server.start()
+        assert await listener_at(path) == os.getpid()
+        with pytest.raises(ControlError) as refused:
+            await ask_at(path, "refuse", timeout_s=60)
+        await server.stop()
+        with pytest.raises(ControlError) as gone:
+            await ask_at(path, "echo", timeout_s=60, text="")
+        assert [is_closed(error.value) for error in (absent, refused, gone)] == [True, False, True]
 
     asyncio.run(life())
