@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from connect_proxy.consul.access import AgentAccess
+from connect_proxy.consul.replies import AclToken, Answer, Authorization
 from connect_proxy.errors import AgentUnreachableError
 from connect_proxy.mesh.certificates import Leaf, Roots
 from connect_proxy.mesh.endpoints import Endpoint
@@ -14,37 +14,17 @@ from connect_proxy.mesh.intentions import Intention
 from connect_proxy.mesh.registration import Registration
 from connect_proxy.secret import NO_SECRET, Secret
 
+__all__ = [
+    "AclToken",
+    "Answer",
+    "Authorization",
+    "ConsulClient",
+    "ask_at_once",
+    "connect_consul",
+    "connect_consul_plainly",
+]
+
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer(Generic[T_co]):
-    """A value and where Consul stood when it gave it."""
-
-    value: T_co
-    index: int = 0
-    """``X-Consul-Index`` to block on next; 0 where the endpoint has none."""
-    content_hash: str = ""
-    """``X-Consul-ContentHash`` to block on next; empty where the endpoint has none."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Authorization:
-    """Consul's decision on one caller (``POST /v1/agent/connect/authorize``)."""
-
-    authorized: bool
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AclToken:
-    """One ACL token (``/v1/acl/token``)."""
-
-    accessor: str
-    """Names it to an administrator; no secret."""
-    secret: Secret = NO_SECRET
-    """Empty where Consul hides it: who asked may read tokens (acl:read) but not write them."""
 
 
 class ConsulClient(Protocol):

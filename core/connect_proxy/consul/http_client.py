@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from connect_proxy.consul import wire
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.consul.answers import error_of
-from connect_proxy.consul.client import AclToken, Answer, Authorization
+from connect_proxy.consul.replies import AclToken, Answer, Authorization
 from connect_proxy.consul.request import AgentRequest, HttpAnswer, blocking_params, hash_params, path_of
 from connect_proxy.errors import NotFoundError
 from connect_proxy.mesh.certificates import Leaf, Roots

@@ -12,9 +12,9 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from connect_proxy.consul.client import AclToken, Authorization
 from connect_proxy.consul.fields import Fields, Place, sections
 from connect_proxy.consul.intention_answers import DEFAULT, intention
+from connect_proxy.consul.replies import AclToken, Authorization
 from connect_proxy.errors import AgentAnswerError
 from connect_proxy.mesh.certificates import Leaf, Root, Roots
 from connect_proxy.mesh.endpoints import Endpoint
