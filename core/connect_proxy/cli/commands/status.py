@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -14,6 +14,9 @@ from connect_proxy.cli.operator import Order, at_most_one_id, order
 from connect_proxy.cli.table import table
 from connect_proxy.errors import AgentNotRunningError, UnknownProxyError
 from connect_proxy.settings.setting import Setting
+
+if TYPE_CHECKING:
+    from connect_proxy.managed.state_file import DataDirectory
 
 ROWS: Final = (
     Setting(name="format", default="table", choices=("table", "json"), help="How it is written."),
@@ -38,7 +41,7 @@ def execute(words: Sequence[str]) -> int:
 
 def rows_of(said: Order, proxy_id: str) -> list[dict[str, Any]]:
     """All proxies, or that one."""
-    proxies = _from_agent_or_file(said)
+    proxies = [with_its_own_word(row, said.directory) for row in _from_agent_or_file(said)]
     if not proxy_id:
         return proxies
     found = [row for row in proxies if row["id"] == proxy_id]
@@ -59,6 +62,20 @@ def _from_agent_or_file(said: Order) -> list[dict[str, Any]]:
         rows = offline.status(said.directory)
         click.echo(f"{PROGRAM}: no agent runs on '{said.folder}': this is from its state file", err=True)
     return rows
+
+
+def with_its_own_word(row: dict[str, Any], directory: DataDirectory) -> dict[str, Any]:
+    """With what the proxy itself said last, where it ended with an exit code and nobody knows more.
+
+    Only the one line in which connect-proxy says why it ends: what other programs write stays in the logs.
+    """
+    if row["last_error"] or row["pid"] or (row["last_exit"] or 0) <= 0:
+        return row
+    from connect_proxy.managed.logs.reading import last_line
+
+    said = last_line(directory, row["id"])
+    own = said.startswith(f"{PROGRAM}: ")
+    return {**row, "last_error": said.removeprefix(f"{PROGRAM}: ")} if own else row
 
 
 def cells(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -48,6 +48,15 @@ def _log_paths(directory: DataDirectory, proxy_id: str) -> dict[str, Path]:
     return {name: path for name, path in found.items() if path.exists()}
 
 
+def last_line(directory: DataDirectory, proxy_id: str) -> str:
+    """The last line of its standard error; empty where there is none. Raises DataDirectoryError."""
+    path = LogFiles(folder=directory.logs_path, proxy_id=proxy_id).path("stderr")
+    try:
+        return next(LogTail(path, last=1).lines(ended=True), "") if path.exists() else ""
+    except OSError as exc:
+        raise unusable(path, exc) from exc
+
+
 class LogTail:
     """One file, read on where the last reading ended.
 

@@ -1,5 +1,6 @@
 """What operators type."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from connect_proxy.cli.commands.status import duration, last_exit
 from connect_proxy.cli.main import main
 from connect_proxy.cli.operator import ROWS_OF_MANY, flags_first
 from connect_proxy.errors import AgentNotRunningError, UnknownProxyError, UsageError
+from connect_proxy.managed.logs.files import LogFiles
 from connect_proxy.managed.state_file import DataDirectory, ProxyRecord
 
 
@@ -90,6 +92,36 @@ def test_a_directory_that_no_agent_ever_used_is_an_error_and_is_not_made(
     said = capsys.readouterr()
     assert (said.out, "give " in said.err, str(mistyped) in said.err) == ("", True, True)
     assert not mistyped.exists()
+
+
+@pytest.mark.parametrize(
+    ("last_exit", "written", "said"),
+    [
+        (3, "line before\nconnect-proxy: workers is 'x'; give a number\n", "workers is 'x'; give a number"),
+        (3, "a line of another program\n", ""),
+        (3, "", ""),
+        (-9, "connect-proxy: of an end before\n", ""),
+        (0, "connect-proxy: of an end before\n", ""),
+    ],
+)
+def test_why_a_proxy_says_it_ended_is_its_last_error(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    last_exit: int,
+    written: str,
+    said: str,
+) -> None:
+    directory = DataDirectory(path=tmp_path / "data")
+    directory.lock()
+    record = ProxyRecord(
+        id="web-proxy", service_id="web", service_name="web", backend="builtin", last_exit=last_exit
+    )
+    directory.write({"web-proxy": record})
+    directory.unlock()
+    LogFiles(folder=directory.logs_path, proxy_id="web-proxy").path("stderr").write_text(written)
+    assert status.execute(["-format", "json", "-data-dir", str(directory.path)]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["last_error"] == said
 
 
 def test_units_are_printed_with_this_program(capsys: pytest.CaptureFixture[str]) -> None:
