@@ -15,6 +15,7 @@ from typing import Any
 import pluggy
 
 from connect_proxy.plugin_api import (
+    BackendTraits,
     DescribedRegistration,
     Launch,
     ProxyContext,
@@ -119,6 +120,15 @@ def describe() -> Mapping[str, str]:
     When: for ``connect-proxy --version`` only, without a context. May look for programs and ask
     them for their version; may not raise for one that is missing. What it raises is shown in its
     place and harms nothing else.
+    """
+    raise NotImplementedError
+
+
+@hookspec(firstresult=True)
+def traits() -> BackendTraits:
+    """What the agent of managed proxies may rely on; without this hook on nothing. Optional.
+
+    When: as the agent decides how to replace a process of it. May not do I/O.
     """
     raise NotImplementedError
 

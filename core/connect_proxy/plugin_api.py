@@ -6,8 +6,7 @@ and an entry point of its name in the group ``connect_proxy.backends``: ``docs/h
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -20,11 +19,13 @@ from connect_proxy.mesh.registration import Registration
 from connect_proxy.secret import MASK, Secret
 from connect_proxy.settings.setting import Setting, Source, Sourced, Type
 from connect_proxy.snapshot.snapshot import SnapshotFeed
+from connect_proxy.supervision import BackendTraits, Supervision
 
 __all__ = [
     "ENTRY_POINT_GROUP",
     "EXTENSION_GROUP",
     "AgentAccess",
+    "BackendTraits",
     "ChildLaunch",
     "Companion",
     "ConsulClient",
@@ -108,6 +109,12 @@ class ProxyContext:
     def is_managed(self) -> bool:
         """Whether an agent started it, beside others on this host: defaults must not clash."""
         return "CONNECT_PROXY_CONTROL_SOCKET" in self.environment
+
+    @property
+    def shared_addresses(self) -> tuple[str, ...]:
+        """``host:port`` (no host: IPv4 and IPv6 alike) where its predecessor listens as long as it is not
+        ready: every TCP listener is bound with SO_REUSEPORT then. Empty: it stands alone."""
+        return tuple(self.environment.get("CONNECT_PROXY_SHARED_ADDRESSES", "").split())
 
     @property
     def service(self) -> str:
@@ -270,31 +277,3 @@ class ProxyProcess:
     pid: int
     proxy: InProcessProxy | None = None
     """The data plane itself where it runs inside connect-proxy."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Supervision:
-    """How to look after what was started. Callables are asynchronous and may do I/O."""
-
-    is_ready: Callable[[], Awaitable[bool]] | None = None
-    """Whether traffic can flow now. None: connect-proxy itself probes the public listener."""
-    drain: Callable[[float], Awaitable[None]] | None = None
-    """Take the proxy out of the mesh and let its connections finish, for at most so many seconds."""
-    drain_timeout_s: float = 10.0
-    stop_signal: int = signal.SIGTERM
-    stop_timeout_s: float = 5.0
-    """After ``stop_signal``; then SIGKILL."""
-    reload: Callable[[], Awaitable[None]] | None = None
-    """Apply changed configuration in place. None: only a restart does."""
-    reopen_logs: Callable[[], Awaitable[None]] | None = None
-    set_log_level: Callable[[str], Awaitable[None]] | None = None
-    listeners: Callable[[], Mapping[str, int]] | None = None
-    """For a proxy inside connect-proxy: the descriptors that a new process takes over on SIGUSR2."""
-    hand_over: Callable[[float], Awaitable[None]] | None = None
-    """A new process has all ``listeners``: let go of them; connections may finish for so many seconds."""
-    status: Callable[[], Awaitable[Mapping[str, Any]]] | None = None
-    """A JSON-able picture for the state dump."""
-    permanent_exit_codes: frozenset[int] = frozenset()
-    """Starting again after one of these cannot help."""
-    explain_exit: Callable[[int], str] | None = None
-    """A sentence for an exit status (negative: by that signal), empty if there is nothing to add."""

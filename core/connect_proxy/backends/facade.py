@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pluggy
 
     from connect_proxy.plugin_api import (
+        BackendTraits,
         DescribedRegistration,
         Launch,
         ProxyContext,
@@ -54,6 +55,13 @@ class Backend:
         """What serves xDS on the embedded agent's gRPC port; None if it has no such hook."""
         service: XdsService | None = self._call("embedded_xds", (object,))
         return service
+
+    def traits(self) -> BackendTraits:
+        """What the agent of managed proxies may rely on; nothing if it has no such hook."""
+        from connect_proxy.plugin_api import BackendTraits
+
+        traits: BackendTraits = self._call("traits", (BackendTraits,), default=BackendTraits())
+        return traits
 
     def describe_registration(self, options: Mapping[str, Sourced]) -> DescribedRegistration | None:
         """The proxy that its options describe, if they describe one."""

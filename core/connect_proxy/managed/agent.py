@@ -269,7 +269,7 @@ class ManagedAgent:
                 await self._lost_tokens.look()
                 if self._assigner.unsettled:
                     await self._apply(self._configuration)
-                elif self._assigner.made_tokens.is_due:
+                elif self._assigner.deleting_is_due:
                     async with self._applying:
                         await self._assigner.delete_tokens()
             except ConnectProxyError as exc:
@@ -282,7 +282,7 @@ class ManagedAgent:
     async def _rotate_logs(self) -> None:
         assert self._directory is not None
         while True:
-            await rotate_due(self._directory)
+            await rotate_due(self._directory, doubled=self._fleet.doubled())
             await asyncio.sleep(ROTATION_PERIOD_S)
 
     def _keep(self, work: Coroutine[Any, Any, Any]) -> None:

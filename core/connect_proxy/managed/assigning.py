@@ -64,6 +64,7 @@ class Assigner:
         self.made_tokens = MadeTokens(
             self.tokens, remembered=self._remembered_tokens(), remember=self._remember_tokens
         )
+        self._of_predecessors: frozenset[str] = frozenset()
         self._troubles = Troubles()
         self._away: AgentUnreachableError | None = None
         """Why Consul could not be asked for tokens, of the round that is under way."""
@@ -129,7 +130,14 @@ class Assigner:
         """Delete the tokens that no proxy of the fleet has any more."""
         members = self._fleet.members.values()
         used = {one.token_accessor for member in members for one in (member.record, member.assignment)}
-        await self.made_tokens.delete_all_but(used)
+        self._of_predecessors = self._fleet.tokens_of_predecessors()
+        await self.made_tokens.delete_all_but(used | self._of_predecessors)
+
+    @property
+    def deleting_is_due(self) -> bool:
+        """Whether a token can be deleted that could not be before: its last process may have ended."""
+        ended = self._of_predecessors - self._fleet.tokens_of_predecessors()
+        return self.made_tokens.is_due or bool(ended)
 
     def _remembered_tokens(self) -> frozenset[str]:
         """Those of the proxies' records too, which agents before this one wrote alone."""

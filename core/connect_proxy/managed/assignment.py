@@ -6,8 +6,9 @@ import dataclasses
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.managed.definitions.configuration import ManagedProxy
@@ -37,6 +38,11 @@ class Assignment:
     """Why it cannot be started now, though it may run on; empty if it can."""
 
     @property
+    def hindrance(self) -> str:
+        """Why it is not to be started now, empty if it may be."""
+        return self.refused or self.awaits
+
+    @property
     def fingerprint(self) -> str:
         """Changes exactly when the process has to be restarted.
 
@@ -55,6 +61,16 @@ class Assignment:
         if self.proxy.token:
             parts["token"] = token_hash(self.proxy.token)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+SHARED_ADDRESSES_VARIABLE: Final = "CONNECT_PROXY_SHARED_ADDRESSES"
+"""Where the process before it listens (``ProxyContext.shared_addresses``)."""
+
+
+def beside(assignment: Assignment, addresses: Iterable[str]) -> Assignment:
+    """The same for a process whose predecessor listens on *addresses* and shares them."""
+    environment = {**assignment.environment, SHARED_ADDRESSES_VARIABLE: " ".join(addresses)}
+    return dataclasses.replace(assignment, environment=environment)
 
 
 def with_new_token(assignment: Assignment) -> Assignment:

@@ -8,19 +8,17 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from connect_proxy.errors import ConnectProxyError, DataDirectoryError, PassingError, UnknownProxyError
-from connect_proxy.managed.adoption import end_left, found_again
-from connect_proxy.managed.assignment import Assignment, with_new_token
+from connect_proxy.errors import NotReadyError, UnknownProxyError
+from connect_proxy.managed.adoption import end_left, found
+from connect_proxy.managed.assignment import Assignment
 from connect_proxy.managed.difference import Difference, difference
 from connect_proxy.managed.doors import Doors, doors_of
 from connect_proxy.managed.ending import end_process
+from connect_proxy.managed.keeper import Keeper
 from connect_proxy.managed.member import Member
-from connect_proxy.managed.starting import start_in, supervision_of
+from connect_proxy.managed.predecessor import Predecessor
 from connect_proxy.managed.state_file import DataDirectory, ProxyRecord, Records
 from connect_proxy.supervisor.adopted import AdoptedProcess
-from connect_proxy.supervisor.machine import RestartPolicy
-from connect_proxy.supervisor.states import ENDED_STATES, State
-from connect_proxy.supervisor.supervisor import Process, Supervisor
 
 log = logging.getLogger("connect_proxy.managed")
 
@@ -39,7 +37,7 @@ class Fleet:
         when a record's token hash changed."""
         self._directory = directory
         self._doors = doors or doors_of(directory)
-        self._on_token = on_token
+        self._keeper = Keeper(directory, self._doors, write=self._write, on_token=on_token)
         self._members: dict[str, Member] = {}
         self._remembered: dict[str, ProxyRecord] = dict(directory.read()) if directory else {}
 
@@ -74,7 +72,7 @@ class Fleet:
         replaced = (*plan.changed, *(name for name, _why in plan.refused))
         await asyncio.gather(*(self._exchange(assignments[name]) for name in replaced))
         await self._end_forgotten(assignments)
-        self._save()
+        self._keeper.save()
         return plan
 
     # ------------------------------------------------------------ what operators ask for
@@ -83,38 +81,57 @@ class Fleet:
         """Stop it and leave it stopped, over restarts of the agent too."""
         member = self.known(proxy_id)
         member.record = dataclasses.replace(member.record, held=True)
-        self._save()
-        await self._end(member)
+        self._keeper.save()
+        await self._keeper.end(member)
 
     def start(self, proxy_id: str) -> None:
         """Start what was stopped, or what gave up. Raises RefusedError for what must not be started, or
         not yet: that is started as soon as it can be."""
         member = self.known(proxy_id)
         member.record = dataclasses.replace(member.record, held=False, last_error=member.hindrance)
-        self._save()
+        self._keeper.save()
         if member.task is None or member.task.done():
             member.is_due = bool(member.assignment.awaits)
             member.check_startable()
-            self._run(member, None)
+            self._keeper.run(member)
 
     async def restart(self, proxy_id: str) -> None:
-        """Stop and start it. Raises RefusedError, with nothing done, for what could not start again."""
+        """A new process: beside the old one, if both can be there at once, and back once it serves; else
+        after it.
+
+        Raises RefusedError, with nothing done, for what could not start again, and NotReadyError while
+        the old one goes on serving since the new one does not.
+        """
         member = self.known(proxy_id)
         member.check_startable()
-        await self._end(member)
+        if await self._keeper.relieve(member, member.assignment) and member.exchange is not None:
+            if problem := await member.exchange.verdict():
+                message = f"'{proxy_id}': {problem}"
+                raise NotReadyError(message)
+            return
+        await self._keeper.end(member)
         self.start(proxy_id)
 
     def order_log_level(self, proxy_id: str, level: str) -> None:
         """Remember it for its starts, over restarts of the agent too; empty: its configuration counts."""
         member = self.known(proxy_id)
         member.record = dataclasses.replace(member.record, log_level=level)
-        self._save()
+        self._keeper.save()
 
     def door(self, proxy_id: str) -> Path | None:
         """The control socket of a proxy that runs and has one: not a command."""
         member = self.known(proxy_id)
         running = member.supervisor is not None and member.supervisor.pid is not None
         return self._doors.path(proxy_id) if running and not member.assignment.proxy.command else None
+
+    def doubled(self) -> frozenset[str]:
+        """Ids of proxies with two processes at this moment: both write to the same logs."""
+        return frozenset(name for name, member in self._members.items() if member.exchange is not None)
+
+    def tokens_of_predecessors(self) -> frozenset[str]:
+        """Accessors of the tokens that processes use which are about to leave, or serve on."""
+        records = (member.record.predecessor for member in self._members.values())
+        return frozenset(record.token_accessor for record in records if record and record.token_accessor)
 
     def known(self, proxy_id: str) -> Member:
         """The member of that id. Raises UnknownProxyError."""
@@ -129,15 +146,13 @@ class Fleet:
 
     async def leave(self) -> None:
         """End the supervision; the proxies run on and are found again."""
-        for member in self._members.values():
-            if member.supervisor is not None:
-                member.supervisor.leave()
+        await asyncio.gather(*(self._keeper.leave(member) for member in self._members.values()))
         await self._settled()
-        self._save()
+        self._keeper.save()
 
     async def stop_all(self) -> None:
         """End all proxies."""
-        await asyncio.gather(*(self._end(member) for member in self._members.values()))
+        await asyncio.gather(*(self._keeper.end(member) for member in self._members.values()))
 
     async def _settled(self) -> None:
         tasks = [member.task for member in self._members.values() if member.task]
@@ -147,33 +162,52 @@ class Fleet:
 
     async def _add(self, assignment: Assignment) -> None:
         proxy = assignment.proxy
-        # It stays remembered until there is a member: whoever cancels this loses no process.
-        before = self._remembered.get(proxy.id)
-        record = before or ProxyRecord(
-            id=proxy.id,
-            service_id=proxy.service_id,
-            service_name=proxy.service_name,
-            backend=proxy.backend,
-        )
-        adopted = found_again(record)
+        record, adopted, former = await self._left_of(assignment)
         outdated = adopted is not None and record.fingerprint != assignment.fingerprint
-        if adopted is not None and (assignment.refused or (outdated and not assignment.awaits)):
-            why = assignment.refused or "it runs with an older definition"
-            log.info("%s: ending pid %d: %s", proxy.id, adopted.pid, why)
-            await end_process(adopted)
-            adopted = None
-            record = dataclasses.replace(record, process=None, started_at=0.0)
-        record = dataclasses.replace(
-            record, port=assignment.port, backend=proxy.backend, token_accessor=assignment.token_accessor
-        )
-        member = Member(assignment=assignment, record=record, outdated=outdated and adopted is not None)
+        if not outdated:
+            record = dataclasses.replace(record, token_accessor=assignment.token_accessor)
+        record = dataclasses.replace(record, port=assignment.port, backend=proxy.backend)
+        member = Member(assignment=assignment, record=record, outdated=outdated)
         self._members[proxy.id] = member
         self._remembered.pop(proxy.id, None)
         if assignment.refused:
             log.error("%s is not started: %s", proxy.id, assignment.refused)
             member.record = dataclasses.replace(member.record, last_error=assignment.refused)
+        elif former is not None and adopted is None:
+            self._keeper.exchange(member, former, assignment)
         elif not record.held:
-            self._run(member, adopted)
+            self._keeper.run(member, adopted)
+            if former is not None:
+                self._keeper.go_on(member, former)
+            elif outdated and not assignment.awaits:
+                log.info("%s runs with an older definition", proxy.id)
+                await asyncio.sleep(0)  # its supervision begins
+                await self._exchange(assignment)
+
+    async def _left_of(
+        self, assignment: Assignment
+    ) -> tuple[ProxyRecord, AdoptedProcess | None, Predecessor | None]:
+        """What is known of it, and which processes of it may run on: not those that must not, nor a new one
+        of another definition that was to follow one that is still there."""
+        proxy = assignment.proxy
+        # It stays remembered until there is a member: whoever cancels this loses no process.
+        record = self._remembered.get(proxy.id) or ProxyRecord(
+            id=proxy.id,
+            service_id=proxy.service_id,
+            service_name=proxy.service_name,
+            backend=proxy.backend,
+        )
+        record, adopted, former = found(record, alone=bool(assignment.awaits))
+        overtaken = former is not None and record.fingerprint != assignment.fingerprint
+        if adopted is not None and (assignment.refused or (overtaken and not assignment.awaits)):
+            why = assignment.refused or "it was to take over with an older definition"
+            log.info("%s: ending pid %d: %s", proxy.id, adopted.pid, why)
+            await end_process(adopted)
+            adopted, record = None, dataclasses.replace(record, process=None, started_at=0.0)
+        if former is not None and assignment.refused:
+            await former.end()
+            former, record = None, dataclasses.replace(record, predecessor=None)
+        return record, adopted, former
 
     def _keep(self, member: Member, assignment: Assignment) -> None:
         """It goes on; what hindered its start may be gone."""
@@ -189,88 +223,24 @@ class Fleet:
                 member.supervisor.retry()
             if member.is_due:
                 member.is_due = False
-                self._run(member, None)
+                self._keeper.run(member)
 
     def _forget(self, proxy_id: str) -> None:
         """Of a member that was refused its record alone stays."""
         if (member := self._members.pop(proxy_id, None)) is not None:
             self._remembered[proxy_id] = member.record
 
-    def _hindrance(self, member: Member) -> str:
-        """Why it cannot be started again now; its status says so."""
-        if member.assignment.awaits:
-            log.warning("%s is not started again yet: %s", member.record.id, member.assignment.awaits)
-            member.record = dataclasses.replace(member.record, last_error=member.assignment.awaits)
-            self._save()
-        return member.assignment.awaits
-
-    def _run(self, member: Member, adopted: AdoptedProcess | None) -> None:
-        supervision = supervision_of(member.assignment)
-        supervisor = Supervisor(
-            name=member.assignment.proxy.id,
-            start=lambda: self._start(member),
-            supervise=lambda _process: supervision,
-            policy=lambda _s: RestartPolicy(permanent_exit_codes=supervision.permanent_exit_codes),
-            on_state=lambda state: self._note(member, state),
-            adopted=adopted,
-            hindrance=lambda: self._hindrance(member),
-        )
-        member.supervisor = supervisor
-        member.task = asyncio.get_running_loop().create_task(self._look_after(member, supervisor, adopted))
-
-    async def _look_after(
-        self, member: Member, supervisor: Supervisor, adopted: AdoptedProcess | None
-    ) -> None:
-        try:
-            await supervisor.run()
-        except ConnectProxyError as exc:
-            log.error("%s: %s", member.record.id, exc)
-            member.record = dataclasses.replace(member.record, last_error=str(exc))
-            self._save()
-        finally:
-            if adopted is not None:
-                adopted.close()
-
-    def _start(self, member: Member) -> Process:
-        if member.assignment.mints_token:
-            member.assignment = with_new_token(member.assignment)
-        try:
-            return start_in(
-                self._directory,
-                dataclasses.replace(member.assignment, ordered_log_level=member.record.log_level),
-                door=self._doors.path(member.record.id),
-                before_exec=lambda pid: self._write_down(member, pid),
-            )
-        except (OSError, PassingError) as exc:
-            member.record = dataclasses.replace(member.record, last_error=str(exc))
-            raise PassingError(str(exc)) from exc
-
-    def _write_down(self, member: Member, pid: int) -> None:
-        """On disk before the program runs: no proxy that the next agent does not know. Raises
-        DataDirectoryError."""
-        member.note_start(pid)
-        self._write()
-        self._on_token()
-
-    def _note(self, member: Member, state: State) -> None:
-        if state in ENDED_STATES or state is State.BACKOFF:
-            member.note_end()
-            self._save()
-
-    async def _end(self, member: Member) -> None:
-        if member.supervisor is not None and member.task is not None and not member.task.done():
-            member.supervisor.stop()
-            await asyncio.wait({member.task})
-
     async def _exchange(self, assignment: Assignment) -> None:
         member = self._members[assignment.proxy.id]
-        await self._end(member)
+        if await self._keeper.relieve(member, assignment, known=not member.outdated):
+            return
+        await self._keeper.end(member)
         self._remembered[assignment.proxy.id] = member.record
         del self._members[assignment.proxy.id]
         await self._add(assignment)
 
     async def _remove(self, proxy_id: str) -> None:
-        await self._end(self._members[proxy_id])
+        await self._keeper.end(self._members[proxy_id])
         del self._members[proxy_id]
 
     async def _end_forgotten(self, wanted: Mapping[str, Assignment]) -> None:
@@ -283,14 +253,6 @@ class Fleet:
         await asyncio.gather(*(end(name) for name in self._remembered if name not in wanted))
 
     # ------------------------------------------------------------ the state
-
-    def _save(self) -> None:
-        """What cannot be written now is written with the next change: a full disk must not end the
-        supervision of what runs."""
-        try:
-            self._write()
-        except DataDirectoryError as exc:
-            log.error("the state is not written down: %s", exc)
 
     def _write(self) -> None:
         if self._directory is not None:

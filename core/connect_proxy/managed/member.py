@@ -6,9 +6,9 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from connect_proxy.errors import RefusedError
 from connect_proxy.managed.assignment import Assignment
@@ -17,6 +17,9 @@ from connect_proxy.managed.tokens import token_hash
 from connect_proxy.supervisor.identity import identity_of
 from connect_proxy.supervisor.states import ENDED_STATES, State
 from connect_proxy.supervisor.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from connect_proxy.managed.exchange import Exchange
 
 NO_EXPIRIES: Final[Mapping[str, str | None]] = MappingProxyType({})
 
@@ -29,15 +32,21 @@ class Member:
     record: ProxyRecord
     supervisor: Supervisor | None = None
     task: asyncio.Task[None] | None = None
+    exchange: Exchange | None = None
+    """There are two processes: a new one, and the one before it."""
+    start_error: str = ""
+    """Why it could not even be started, since it is tried last."""
     outdated: bool = False
     """It runs with an older definition, and cannot be started with the new one yet."""
+    changing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    """Held while another process is put in the place of the one that runs."""
     is_due: bool = False
     """It is to be started as soon as nothing hinders it."""
 
     @property
     def hindrance(self) -> str:
         """Why it is not to be started now, empty if it may be."""
-        return self.assignment.refused or self.assignment.awaits
+        return self.assignment.hindrance
 
     def check_startable(self) -> None:
         """Raises RefusedError with what hinders a start."""
@@ -54,7 +63,7 @@ class Member:
             started_at=time.time(),
             token_hash=token_hash(self.assignment.access.token),
             restarts=self.supervisor.restarts if self.supervisor else 0,
-            last_error="",
+            last_error=self.record.last_error if self.waits_for_the_new else "",
         )
 
     def note_end(self) -> None:
@@ -69,10 +78,26 @@ class Member:
             )
 
     @property
+    def waits_for_the_new(self) -> bool:
+        """Whether the process before the newest one is the one that serves."""
+        return self.exchange is not None and not self.exchange.is_handing_over
+
+    @property
+    def pids(self) -> tuple[int | None, int | None]:
+        """Of the process that serves, and of one beside it: not ready yet, or about to leave."""
+        newest = self.supervisor.pid if self.supervisor else None
+        if self.exchange is None:
+            return newest, None
+        pair = (self.exchange.predecessor.pid, newest)
+        return pair if self.waits_for_the_new else (newest, self.exchange.predecessor.pid)
+
+    @property
     def state(self) -> str:
         """For people and for ``status -format json``."""
         if self.assignment.refused:
             return "refused"
+        if self.waits_for_the_new:
+            return State.RUNNING.value
         if self.supervisor is not None and self.supervisor.state not in ENDED_STATES:
             return self.supervisor.state.value
         if self.record.held:
@@ -88,18 +113,22 @@ def status_rows(
 
 
 def _row(member: Member, now: float, certificate_expiry: str | None) -> dict[str, Any]:
-    record, supervisor = member.record, member.supervisor
+    record, (pid, beside) = member.record, member.pids
+    started_at = record.started_at
+    if member.waits_for_the_new and record.predecessor is not None:
+        started_at = record.predecessor.started_at
     return {
         "id": record.id,
         "service": record.service_id,
         "backend": record.backend,
         "state": member.state,
-        "pid": supervisor.pid if supervisor else None,
+        "pid": pid,
         "port": record.port,
-        "uptime_s": round(now - record.started_at, 1) if record.started_at else 0.0,
+        "uptime_s": round(now - started_at, 1) if started_at else 0.0,
         "restarts": record.restarts,
         "last_exit": record.last_exit,
         "last_error": record.last_error,
         "certificate_expiry": certificate_expiry,
         "upstreams": [upstream.id for upstream in member.assignment.proxy.upstreams],
+        "beside": beside,
     }

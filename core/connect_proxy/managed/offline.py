@@ -34,14 +34,15 @@ def status(directory: DataDirectory) -> list[dict[str, Any]]:
 
 
 def _row(record: ProxyRecord, now: float) -> dict[str, Any]:
-    process = record.process
-    alive = process is not None and lives(process)
+    before = record.predecessor.process if record.predecessor else None
+    living = [one for one in (record.process, before) if one is not None and lives(one)]
+    alive = bool(living)
     return {
         "id": record.id,
         "service": record.service_id,
         "backend": record.backend,
         "state": "unsupervised" if alive else "held" if record.held else "stopped",
-        "pid": process.pid if process and alive else None,
+        "pid": living[0].pid if living else None,
         "port": record.port,
         "uptime_s": round(now - record.started_at, 1) if alive and record.started_at else 0.0,
         "restarts": record.restarts,
@@ -49,6 +50,7 @@ def _row(record: ProxyRecord, now: float) -> dict[str, Any]:
         "last_error": record.last_error,
         "certificate_expiry": None,
         "upstreams": [],
+        "beside": living[1].pid if len(living) > 1 else None,
     }
 
 
@@ -65,8 +67,11 @@ def stop(directory: DataDirectory, proxy_id: str) -> None:
     """End that proxy and remember that it is to stay so. The directory's lock must be held."""
     records = dict(directory.read())
     record = records[known(records, proxy_id)]
-    process = adopt(record.process) if record.process else None
-    if process is not None:
-        asyncio.run(end_process(process))
-    records[proxy_id] = dataclasses.replace(record, process=None, started_at=0.0, held=True)
+    before = record.predecessor.process if record.predecessor else None
+    for process in [adopt(one) for one in (record.process, before) if one is not None]:
+        if process is not None:
+            asyncio.run(end_process(process))
+    records[proxy_id] = dataclasses.replace(
+        record, process=None, predecessor=None, started_at=0.0, held=True
+    )
     directory.write(records)

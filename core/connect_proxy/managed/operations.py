@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
@@ -14,6 +15,7 @@ from connect_proxy.errors import ConnectProxyError, ControlError, UsageError
 from connect_proxy.managed.fleet import Fleet
 from connect_proxy.managed.log_levels import LogLevels
 from connect_proxy.managed.member import Member, status_rows
+from connect_proxy.managed.readiness import accepts
 from connect_proxy.settings.fields import LOG_LEVELS
 from connect_proxy.supervisor.control_socket import Handler, ask_at
 
@@ -144,14 +146,7 @@ class Operations:
 
 async def _accepting(member: Member) -> None:
     """Until its public listener accepts, or the time for it is over."""
-    host = str(member.assignment.proxy.config.get("bind_address") or "127.0.0.1")
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-    deadline = time.monotonic() + ROLLING_WAIT_S
-    while time.monotonic() < deadline:
-        try:
-            _, writer = await asyncio.open_connection(host, member.assignment.port)
-        except OSError:
-            await asyncio.sleep(ROLLING_POLL_S)
-        else:
-            writer.close()
-            return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(ROLLING_WAIT_S):
+            while not await accepts(member.assignment):  # noqa: ASYNC110  (it sets no events)
+                await asyncio.sleep(ROLLING_POLL_S)

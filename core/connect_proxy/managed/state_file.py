@@ -25,6 +25,20 @@ VERSION: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PredecessorRecord:
+    """The process that served before, as long as it stands beside the new one."""
+
+    process: ProcessIdentity
+    started_at: float = 0.0
+    """Seconds since the epoch."""
+    token_accessor: str = ""
+    shares_ports: bool = False
+    """It lets the new one listen on its addresses too."""
+    addresses: Mapping[str, int] = field(default_factory=dict)
+    """``host:port`` of what it listens on, each with the number of its sockets."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ProxyRecord:
     """One managed proxy as it stands on disk."""
 
@@ -49,6 +63,8 @@ class ProxyRecord:
     last_exit: int | None = None
     """Exit code, or minus the signal's number; None: none yet, or not known."""
     last_error: str = ""
+    predecessor: PredecessorRecord | None = None
+    """Set from before the new process runs until the old one has ended."""
 
 
 Records = Mapping[str, ProxyRecord]
@@ -201,6 +217,9 @@ class DataDirectory:
 def encode(records: Records) -> dict[str, Any]:
     """As JSON has it."""
     proxies = {name: dataclasses.asdict(record) for name, record in records.items()}
+    for fields in proxies.values():
+        if fields["predecessor"] is None:  # then older versions can read it too
+            del fields["predecessor"]
     return {"version": VERSION, "proxies": proxies}
 
 
@@ -218,5 +237,13 @@ def _check_version(document: Any) -> None:
 
 
 def _record(fields: Mapping[str, Any]) -> ProxyRecord:
-    process = fields.get("process")
-    return ProxyRecord(**{**fields, "process": ProcessIdentity(**process) if process else None})
+    process, before = fields.get("process"), fields.get("predecessor")
+    decoded = {
+        "process": ProcessIdentity(**process) if process else None,
+        "predecessor": _predecessor(before) if before else None,
+    }
+    return ProxyRecord(**{**fields, **decoded})
+
+
+def _predecessor(fields: Mapping[str, Any]) -> PredecessorRecord:
+    return PredecessorRecord(**{**fields, "process": ProcessIdentity(**fields["process"])})

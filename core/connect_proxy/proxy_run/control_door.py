@@ -1,14 +1,14 @@
 """A running proxy's own control socket: what the agent that started it asks and tells it.
 
 It is opened where ``CONNECT_PROXY_CONTROL_SOCKET`` names a path, mode 0600, and answers ``status``,
-``set-log-level`` and ``reopen-logs``.
+``set-log-level``, ``reopen-logs`` and ``share-ports``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ async def control_door(
     *,
     state: Callable[[], Awaitable[Mapping[str, Any]]],
     set_log_level: Callable[[str], Awaitable[None]],
+    share_ports: Callable[[bool], Awaitable[Sequence[str]]],
     writes_its_own_logs: bool = True,
 ) -> AsyncIterator[None]:
     """Open as long as the block runs; nothing where the variable is not set.
@@ -39,7 +40,8 @@ async def control_door(
         yield
         return
 
-    server = ControlServer(path, _verbs(state, set_log_level, writes_its_own_logs=writes_its_own_logs))
+    verbs = _verbs(state, set_log_level, share_ports, writes_its_own_logs=writes_its_own_logs)
+    server = ControlServer(path, verbs)
     try:
         await server.start()
     except OSError as exc:
@@ -53,6 +55,7 @@ async def control_door(
 def _verbs(
     state: Callable[[], Awaitable[Mapping[str, Any]]],
     set_log_level: Callable[[str], Awaitable[None]],
+    share_ports: Callable[[bool], Awaitable[Sequence[str]]],
     *,
     writes_its_own_logs: bool,
 ) -> Mapping[str, Handler]:
@@ -71,4 +74,12 @@ def _verbs(
         if not request.get("only_asked"):
             reopen(request)
 
-    return {"status": answer_status, "set-log-level": answer_level, "reopen-logs": answer_reopening}
+    async def answer_sharing(request: Mapping[str, Any]) -> Any:
+        return list(await share_ports(request.get("share") is not False))
+
+    return {
+        "status": answer_status,
+        "set-log-level": answer_level,
+        "reopen-logs": answer_reopening,
+        "share-ports": answer_sharing,
+    }

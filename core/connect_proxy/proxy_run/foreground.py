@@ -29,7 +29,7 @@ from connect_proxy.proxy_run.picture import picture
 from connect_proxy.proxy_run.runtime import Runtime, reads_snapshots, watch
 from connect_proxy.proxy_run.runtime_directory import made
 from connect_proxy.proxy_run.self_registration import SelfRegistration
-from connect_proxy.proxy_run.succession import leave, obstacle, start_successor
+from connect_proxy.proxy_run.succession import SharedPorts, leave, obstacle, start_successor
 from connect_proxy.snapshot.watcher import SnapshotWatcher
 from connect_proxy.supervisor.notify import service_manager
 from connect_proxy.supervisor.states import State
@@ -67,6 +67,7 @@ class Foreground:
         self._log_level = LogLevel(
             context.environment, self._current_supervision, is_up=lambda: self._stage is State.RUNNING
         )
+        self._ports = SharedPorts(self._current_supervision)
         self._own: SelfRegistration | None = None
         self._keeping: asyncio.Task[None] | None = None
 
@@ -212,6 +213,10 @@ class Foreground:
             self._keep(self._drain_own(self._supervision))
 
     def _asked_to_hand_over(self) -> None:
+        if self._ports.are_shared:
+            self._stops_asked += 1
+            self._keep(self._ports.make_way(self._supervisor))
+            return
         busy = self._stops_asked > 0 or (self._succession is not None and not self._succession.done())
         why_not = obstacle(self._supervision, self._context.environment, busy=busy)
         if self._supervision is None or why_not:
@@ -272,6 +277,7 @@ class Foreground:
             self._context.environment,
             state=self._state,
             set_log_level=self._log_level.order,
+            share_ports=self._ports.share,
             writes_its_own_logs=isinstance(self._launch, InProcessLaunch),
         )
 

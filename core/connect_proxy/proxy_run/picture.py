@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from connect_proxy.plugin_api import Companion, Supervision
 from connect_proxy.snapshot.watcher import SnapshotWatcher
+from connect_proxy.supervisor.states import State
 
 if TYPE_CHECKING:  # a proxy in this process needs none of it
     from connect_proxy.supervisor.supervisor import Supervisor
@@ -24,6 +26,8 @@ async def picture(
     """Whatever is there of it. ``certificate_expiry`` is RFC 3339: from the snapshot, else as the data
     plane tells it; None where neither knows."""
     state: dict[str, Any] = {"proxy": proxy_id, "backend": backend, "certificate_expiry": None}
+    state["pid"] = os.getpid()
+    state["ready"] = await _is_ready(supervisor, supervision)
     if watcher is not None:
         feed = watcher.status
         state["snapshot"] = {name: getattr(feed, name) for name in feed.__slots__}
@@ -42,3 +46,10 @@ async def picture(
         state["data_plane"] = told = await supervision.status()
         state["certificate_expiry"] = state["certificate_expiry"] or told.get("certificate_expiry")
     return state
+
+
+async def _is_ready(supervisor: Supervisor | None, supervision: Supervision | None) -> bool:
+    """Whether this very process takes traffic: of a child once it was seen to."""
+    if supervisor is not None:
+        return supervisor.state is State.RUNNING
+    return supervision is not None and supervision.is_ready is not None and await supervision.is_ready()

@@ -14,12 +14,16 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
+from connect_proxy.errors import ProxyControlError
 from connect_proxy.plugin_api import Supervision
 from connect_proxy.proxy_run.control_door import VARIABLE as CONTROL_SOCKET
 from connect_proxy.proxy_run.inheritance import READY, VARIABLE
+
+if TYPE_CHECKING:  # a proxy in this process needs none of it
+    from connect_proxy.supervisor.supervisor import Supervisor
 
 log = logging.getLogger("connect_proxy.run")
 
@@ -38,6 +42,33 @@ def obstacle(supervision: Supervision | None, environment: Mapping[str, str], *,
     if CONTROL_SOCKET in environment:
         return "the agent that started this process looks after it: restart it there"
     return "this process is being stopped or replaced already" if busy else ""
+
+
+class SharedPorts:
+    """The other way of being followed: the agent starts the new process beside this one, both listen on
+    the same addresses, and SIGUSR2 tells this one that the new one is ready."""
+
+    def __init__(self, supervision: Callable[[], Supervision | None]) -> None:
+        self._supervision = supervision
+        self.are_shared = False
+
+    async def share(self, share: bool) -> Sequence[str]:
+        """Share the addresses, or no more; which they are. Raises ProxyControlError."""
+        supervision = self._supervision()
+        if supervision is None or supervision.share_ports is None or supervision.hand_over is None:
+            message = "this process cannot share its ports with a new one"
+            raise ProxyControlError(message)
+        addresses = await supervision.share_ports(share)
+        self.are_shared = share
+        return addresses
+
+    async def make_way(self, child: Supervisor | None) -> None:
+        """The process beside this one is ready: leave everything to it; *child* is ended then."""
+        log.info("SIGUSR2: a new process serves beside this one: draining")
+        if (supervision := self._supervision()) is not None:
+            await leave(supervision)
+        if child is not None:
+            child.stop(now=True)
 
 
 async def leave(supervision: Supervision) -> None:

@@ -24,11 +24,14 @@ class AdoptedProcess:
         """None once it has ended."""
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
-        loop.add_reader(self._descriptor, ended.set)
+        # An event loop has one reader for a descriptor, but a process may have several who wait for it.
+        own = os.dup(self._descriptor)
+        loop.add_reader(own, ended.set)
         try:
             await ended.wait()
         finally:
-            loop.remove_reader(self._descriptor)
+            loop.remove_reader(own)
+            os.close(own)
         return None
 
     def signal(self, number: int) -> None:

@@ -56,6 +56,7 @@ class ControlServer:
         self._path = path
         self._verbs = verbs
         self._server: asyncio.Server | None = None
+        self._inode = (0, 0)
         self._conversations: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
 
     async def start(self) -> None:
@@ -66,6 +67,7 @@ class ControlServer:
         try:
             with short(self._path) as name:
                 listener.bind(name)
+            self._inode = _inode(self._path)
         except OSError:
             listener.close()
             raise
@@ -74,11 +76,13 @@ class ControlServer:
         self._server = await asyncio.start_unix_server(self._converse, sock=listener, limit=REQUEST_LIMIT)
 
     async def stop(self) -> None:
-        """Close and remove the socket; answers under way are still given, unless they take long."""
+        """Close and remove the socket; answers under way are still given, unless they take long. Who has
+        taken the path meanwhile, a successor of this process, keeps it."""
         if self._server is None:
             return
         self._server.close()
-        self._path.unlink(missing_ok=True)
+        if _inode(self._path) == self._inode:
+            self._path.unlink(missing_ok=True)
         for task, writer in self._conversations.items():
             if task is not asyncio.current_task():
                 writer.close()
@@ -119,6 +123,15 @@ class ControlServer:
         except Exception as exc:
             log.exception("control request failed")
             return {"error": f"the agent failed: {type(exc).__name__}: {exc}", "exit_code": 1}
+
+
+def _inode(path: Path) -> tuple[int, int]:
+    """Which file it is; (0, 0) for none."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return 0, 0
+    return status.st_dev, status.st_ino
 
 
 def request_line(verb: str, **parts: Any) -> bytes:

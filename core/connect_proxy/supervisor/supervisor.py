@@ -176,10 +176,12 @@ class Supervisor:
         self._keep(self._watch(process))
         self._feed(Event.ADOPTED)
 
-    def leave(self) -> None:
-        """End the supervision and leave the process running: :meth:`run` returns, nothing is signalled."""
+    def leave(self) -> Process | None:
+        """End the supervision and leave the process running: :meth:`run` returns, nothing is signalled.
+        The caller has the process now, to watch it or to let go of it."""
         self._left = True
         self._ended.set()
+        return self._process if self.state in ALIVE_STATES else None
 
     async def _watch(self, process: Process) -> None:
         status = await process.wait()
@@ -264,11 +266,7 @@ class Supervisor:
         for task in tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        if self._process is None or self.state not in ALIVE_STATES:
-            return
-        if self._left:
-            self._process.let_go()
-        else:
+        if self._process is not None and self.state in ALIVE_STATES and not self._left:
             self._process.kill_group()
             await self._process.wait()
 

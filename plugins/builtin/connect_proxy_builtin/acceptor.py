@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
+from connect_proxy_builtin.binding import BACKLOG
 from connect_proxy_builtin.messages import Say
 from connect_proxy_builtin.poller import EXCLUSIVE, IN
 from connect_proxy_builtin.timers import Timer
@@ -37,10 +38,15 @@ class Acceptor:
         world.reactor.watch(sock.fileno(), self._mask, self._on_waiting)
 
     def _on_waiting(self, _mask: int) -> None:
-        for _ in range(BATCH):
+        self._accept(BATCH)
+
+    def _accept(self, most: int) -> None:
+        for _ in range(most):
             try:
                 sock, _address = self._sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            except (InterruptedError, ConnectionAbortedError):
+                continue
+            except BlockingIOError:
                 return
             except OSError as exc:
                 self._trouble(exc)
@@ -67,8 +73,8 @@ class Acceptor:
 
     def close(self) -> None:
         """Serve who waits already, then no more."""
+        if self._pause is None:
+            self._accept(BACKLOG)  # as many as can wait: the kernel resets who is left
         if self._pause is not None:
             self._pause.cancel()
-        else:
-            self._on_waiting(IN)
         self._world.reactor.dispose(self._sock)

@@ -19,8 +19,11 @@ BACKLOG: Final = 4096
 """Cut by the kernel to net.core.somaxconn."""
 
 
-def listen(address: SocketAddress, limits: ConnectionLimits, *, what: str) -> socket.socket:
-    """A listening socket. *what* names it in errors: ``public listener``.
+def listen(
+    address: SocketAddress, limits: ConnectionLimits, *, what: str, share: bool = False
+) -> socket.socket:
+    """A listening socket. *what* names it in errors: ``public listener``. *share*: a process beside this
+    one listens there too, or may; without it that is an error, as every clash of two proxies.
 
     Raises PortInUseError, or ConfigurationError for an address that this machine does not have or
     that may not be used.
@@ -28,7 +31,7 @@ def listen(address: SocketAddress, limits: ConnectionLimits, *, what: str) -> so
     try:
         if address.path:
             return _listen_unix(address)
-        return _listen_tcp(address, limits)
+        return _listen_tcp(address, limits, share)
     except OSError as exc:
         raise _explained(exc, address, what) from exc
 
@@ -47,33 +50,36 @@ def _explained(exc: OSError, address: SocketAddress, what: str) -> PortInUseErro
     return ConfigurationError(f"{what}: cannot listen on {str(address)!r}: {reason}")
 
 
-def _listen_tcp(address: SocketAddress, limits: ConnectionLimits) -> socket.socket:
+def _listen_tcp(address: SocketAddress, limits: ConnectionLimits, share: bool) -> socket.socket:
     if not address.host:
-        return _listen_everywhere(address.port, limits)
+        return _listen_everywhere(address.port, limits, share)
     # As bytes where it may: the codec for names beyond ASCII is not small, and imported for every text.
     host = address.host.encode() if address.host.isascii() else address.host
     found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, _kind, _protocol, _name, target = found[0]
-    return _bound(family, target, limits)
+    return _bound(family, target, limits, share)
 
 
-def _listen_everywhere(port: int, limits: ConnectionLimits) -> socket.socket:
+def _listen_everywhere(port: int, limits: ConnectionLimits, share: bool) -> socket.socket:
     """All interfaces: one socket for IPv6 and IPv4, as Go's ``:port``; IPv4 alone without IPv6."""
     if socket.has_dualstack_ipv6():
-        return _bound(socket.AF_INET6, ("::", port), limits, dual=True)
-    return _bound(socket.AF_INET, ("0.0.0.0", port), limits)  # noqa: S104 - that is what was asked for
+        return _bound(socket.AF_INET6, ("::", port), limits, share, dual=True)
+    everywhere = ("0.0.0.0", port)  # noqa: S104 - that is what was asked for
+    return _bound(socket.AF_INET, everywhere, limits, share)
 
 
 def _bound(
     family: socket.AddressFamily | int,
     target: tuple[object, ...],
     limits: ConnectionLimits,
+    share: bool,
     *,
     dual: bool = False,
 ) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        share_port(sock, share=share)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual else 1)
         tune(sock, keepalive_s=limits.keepalive_s, user_timeout_s=limits.user_timeout_s)
@@ -83,6 +89,34 @@ def _bound(
         sock.close()
         raise
     return sock
+
+
+def share_port(sock: socket.socket, *, share: bool) -> None:
+    """Whether a process of the same user may listen on the very address too, if it asks for the same.
+    On Linux that may be changed while it listens."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(share))
+
+
+def everywhere_beside(port: int, limits: ConnectionLimits, *, what: str) -> list[socket.socket]:
+    """All interfaces, where a process beside this one has those of IPv4 in a socket of their own: as many
+    sockets as that takes. In one for both kinds the kernel would not see the other's successor.
+
+    Raises as :func:`listen`.
+    """
+    ipv4 = SocketAddress(host="0.0.0.0", port=port)  # noqa: S104 - that is what was asked for
+    opened = [listen(ipv4, limits, what=what, share=True)]
+    with contextlib.suppress(ConfigurationError, PortInUseError):  # a machine without IPv6
+        opened.append(listen(SocketAddress(host="::", port=port), limits, what=what, share=True))
+    return opened
+
+
+def is_dual(sock: socket.socket) -> bool:
+    """Whether it listens on all addresses of both kinds."""
+    return (
+        sock.family == socket.AF_INET6
+        and sock.getsockname()[0] == "::"
+        and not sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    )
 
 
 def _listen_unix(address: SocketAddress) -> socket.socket:

@@ -7,7 +7,7 @@ import contextlib
 import functools
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from connect_proxy_builtin import messages
@@ -38,8 +38,10 @@ class DataPlane:
         asked: Callable[[messages.AuthorizeSource], None],
         failed: Callable[[str], None],
         inherited: Inherited | None = None,
+        shared: Collection[str] = (),
     ) -> None:
-        """*asked*: a worker wants a decision. *failed*: a worker is over and should not be."""
+        """*asked*: a worker wants a decision. *failed*: a worker is over and should not be. *shared*: where
+        a process beside this one listens."""
         self._asked, self._failed = asked, failed
         self._news: Mailbox[tuple[int, News]] = Mailbox()
         self._lines = ThinnedLog()
@@ -59,7 +61,8 @@ class DataPlane:
             Worker(number, functools.partial(self._tell, number), crew, shared=workers > 1)
             for number in range(workers)
         ]
-        self.listeners = Listeners([worker.post for worker in self._workers], inherited=inherited)
+        posts = [worker.post for worker in self._workers]
+        self.listeners = Listeners(posts, inherited=inherited, shared=shared)
 
     def _tell(self, number: int, news: News) -> None:
         """Called in the worker's thread."""

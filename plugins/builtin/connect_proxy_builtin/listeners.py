@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from connect_proxy.errors import ConfigurationError, PortInUseError
-from connect_proxy_builtin.binding import listen
+from connect_proxy_builtin.binding import everywhere_beside, is_dual, listen, share_port
 from connect_proxy_builtin.inheritance import Inherited
 from connect_proxy_builtin.messages import CloseListener, OpenListener, Order
 from connect_proxy_builtin.policy import ConnectionLimits, PlanePolicy, SocketAddress
@@ -46,7 +46,16 @@ class Open:
 
     key: str
     wanted: Wanted
-    sock: socket.socket
+    socks: tuple[socket.socket, ...]
+    """One, but for all addresses beside a process that has those of IPv4 apart."""
+
+    @property
+    def sock(self) -> socket.socket:
+        return self.socks[0]
+
+    def keys(self) -> list[str]:
+        """As the workers know each."""
+        return [f"{self.key} {number}" for number in range(len(self.socks))]
 
 
 def wanted_listeners(policy: PlanePolicy) -> dict[str, Wanted]:
@@ -65,9 +74,14 @@ class Listeners:
     """Opens and closes; every worker accepts on all of them."""
 
     def __init__(
-        self, workers: Sequence[Callable[[Order], None]], *, inherited: Inherited | None = None
+        self,
+        workers: Sequence[Callable[[Order], None]],
+        *,
+        inherited: Inherited | None = None,
+        shared: Collection[str] = (),
     ) -> None:
-        """*workers*: how each worker is told. *inherited*: what need not be opened anew."""
+        """*workers*: how each worker is told. *inherited*: what need not be opened anew. *shared*: where a
+        process beside this one listens (``ProxyContext.shared_addresses``)."""
         self._inherited = inherited or Inherited({})
         self._workers = tuple(workers)
         self._wanted: dict[str, Wanted] = {}
@@ -76,6 +90,8 @@ class Listeners:
         self._left: set[SocketAddress] = set()
         self._serial = 0
         self._started = False
+        self._share = bool(shared)
+        self._shared = frozenset(shared)
 
     @property
     def complete(self) -> bool:
@@ -128,26 +144,35 @@ class Listeners:
 
     def _try(self, wanted: Wanted) -> PortInUseError | ConfigurationError | None:
         try:
-            sock = self._inherited.take(wanted.inheritable_as) or listen(
-                wanted.address, wanted.limits, what=wanted.what
-            )
+            socks = self._listening(wanted)
         except (PortInUseError, ConfigurationError) as exc:
             return exc
         self.close(wanted.name)
         self._serial += 1
-        opened = Open(key=f"{self._serial} {wanted.name}", wanted=wanted, sock=sock)
+        opened = Open(key=f"{self._serial} {wanted.name}", wanted=wanted, socks=tuple(socks))
         self._open[wanted.name] = opened
-        for post in self._workers:
-            post(
-                OpenListener(
-                    key=opened.key,
-                    descriptor=os.dup(sock.fileno()),
-                    family=sock.family,
-                    upstream_id=wanted.name,
+        for key, sock in zip(opened.keys(), socks, strict=True):
+            for post in self._workers:
+                post(
+                    OpenListener(
+                        key=key,
+                        descriptor=os.dup(sock.fileno()),
+                        family=sock.family,
+                        upstream_id=wanted.name,
+                    )
                 )
-            )
-        log.info("%s: listening on %s", wanted.what, _bound_address(sock))
+            log.info("%s: listening on %s", wanted.what, _bound_address(sock))
         return None
+
+    def _listening(self, wanted: Wanted) -> list[socket.socket]:
+        """Raises PortInUseError, ConfigurationError."""
+        address = wanted.address
+        inherited = self._inherited.take(wanted.inheritable_as)
+        if inherited is not None:
+            return [inherited]
+        if not (address.host or address.path) and f"0.0.0.0:{address.port}" in self._shared:
+            return everywhere_beside(address.port, wanted.limits, what=wanted.what)
+        return [listen(address, wanted.limits, what=wanted.what, share=self._share)]
 
     def drop(self, name: str) -> None:
         """Close it, and do not open it again."""
@@ -160,13 +185,27 @@ class Listeners:
         opened = self._open.pop(name, None)
         if opened is None:
             return
-        for post in self._workers:
-            post(CloseListener(key=opened.key))
-        opened.sock.close()
+        self._let_go(opened)
         self._left.add(opened.wanted.address)
         path = opened.wanted.address.path
         if path and self._wanted.get(name, opened.wanted).address.path != path:
             Path(path).unlink(missing_ok=True)
+
+    def unshareable(self) -> str:
+        """The path of a unix socket that is open, if there is one: no two processes listen there."""
+        return next(
+            (each.wanted.address.path for each in self._open.values() if each.wanted.address.path), ""
+        )
+
+    def share(self, share: bool) -> list[str]:
+        """Whether a process beside this one may listen on these TCP addresses, and on those to come."""
+        self._share = share
+        self._shared = frozenset()
+        socks = [sock for opened in self._open.values() for sock in opened.socks]
+        tcp = [sock for sock in socks if sock.family != socket.AF_UNIX]
+        for sock in tcp:
+            share_port(sock, share=share)
+        return [f":{sock.getsockname()[1]}" if is_dual(sock) else _bound_address(sock) for sock in tcp]
 
     def inheritable(self) -> dict[str, int]:
         """Descriptors for a successor."""
@@ -177,10 +216,14 @@ class Listeners:
         self._wanted = {}
         self._failures = {}
         for opened in self._open.values():
-            for post in self._workers:
-                post(CloseListener(key=opened.key))
-            opened.sock.close()
+            self._let_go(opened)
         self._open = {}
+
+    def _let_go(self, opened: Open) -> None:
+        for key, sock in zip(opened.keys(), opened.socks, strict=True):
+            for post in self._workers:
+                post(CloseListener(key=key))
+            sock.close()
 
     def close_all(self) -> None:
         """Stop accepting anywhere, for good."""

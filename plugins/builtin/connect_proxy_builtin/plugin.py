@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connect_proxy.plugin_api import (
+    BackendTraits,
     DescribedRegistration,
     InProcessLaunch,
     ProxyContext,
@@ -40,6 +41,12 @@ def backend_options() -> Sequence[Setting]:
 def describe_registration(options: Mapping[str, Sourced]) -> DescribedRegistration | None:
     """``-service`` and its companions, as ``consul connect proxy`` has them."""
     return described_registration(options)
+
+
+@hookimpl
+def traits() -> BackendTraits:
+    """It listens beside the process before it."""
+    return BackendTraits(shares_ports=True)
 
 
 @hookimpl
@@ -83,6 +90,7 @@ def supervise(context: ProxyContext, process: ProxyProcess) -> Supervision:
         drain_timeout_s=context.option("drain-time"),
         listeners=proxy.listening,
         hand_over=proxy.hand_over,
+        share_ports=proxy.share_ports,
         status=status,
         reopen_logs=reopen_logs,
         set_log_level=set_log_level,

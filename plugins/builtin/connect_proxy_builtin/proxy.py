@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from connect_proxy.errors import ConfigurationError
+from connect_proxy.errors import ConfigurationError, ProxyControlError
 from connect_proxy.plugin_api import ProxyRuntime
 from connect_proxy.snapshot.snapshot import ProxySnapshot
 from connect_proxy_builtin.authorizer import Authorizer
@@ -61,9 +61,14 @@ class BuiltinProxy:
         workers = worker_count(registration)
         self._over = asyncio.get_running_loop().create_future()
         inherited = Inherited(runtime.context.inherited)
-        async with serving(status_address(registration), self.fresh_status, inherited) as self._served:
+        shared, address = runtime.context.shared_addresses, status_address(registration)
+        async with serving(address, self.fresh_status, inherited, share=bool(shared)) as self._served:
             self._plane = plane = DataPlane(
-                workers=workers, asked=self._asked, failed=self._plane_failed, inherited=inherited
+                workers=workers,
+                asked=self._asked,
+                failed=self._plane_failed,
+                inherited=inherited,
+                shared=shared,
             )
             self._authorizer = authorizer = Authorizer(
                 runtime.consul, target=registration.destination_service_name, post=plane.post
@@ -195,6 +200,16 @@ class BuiltinProxy:
         """Descriptors for a new process that takes over."""
         listeners = self._plane.listeners.inheritable() if self._plane is not None else {}
         return {**listeners, **self._served.inheritable()}
+
+    async def share_ports(self, share: bool) -> Sequence[str]:
+        """Let a new process listen beside this one, or no other any more. Raises ProxyControlError."""
+        if self._plane is None or self._ended:
+            message = "it does not listen yet, or not any more"
+            raise ProxyControlError(message)
+        if share and (path := self._plane.listeners.unshareable() or self._served.path):
+            message = f"it listens on the unix socket '{path}', which two processes cannot share"
+            raise ProxyControlError(message)
+        return [*self._plane.listeners.share(share), *self._served.share(share)]
 
     async def hand_over(self, timeout_s: float) -> None:
         """A new process serves: leave the listeners to it, let connections finish, let run() return 0."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from connect_proxy.errors import ConfigurationError
-from connect_proxy_builtin.binding import listen
+from connect_proxy_builtin.binding import listen, share_port
 from connect_proxy_builtin.inheritance import STATUS, Inherited
 from connect_proxy_builtin.policy import ConnectionLimits, SocketAddress
 
@@ -30,8 +30,10 @@ Status = Callable[[], Awaitable[Mapping[str, Any]]]
 class StatusListener:
     """Where it is served; nowhere, perhaps."""
 
-    def __init__(self, sock: socket.socket | None = None, name: str = "") -> None:
-        self._sock, self._name = sock, name
+    def __init__(
+        self, sock: socket.socket | None = None, name: str = "", address: SocketAddress | None = None
+    ) -> None:
+        self._sock, self._name, self._address = sock, name, address
         self._server: asyncio.Server | None = None
         self.is_left = False
 
@@ -43,6 +45,19 @@ class StatusListener:
         """The descriptor for a successor."""
         return {self._name: self._sock.fileno()} if self._sock is not None else {}
 
+    @property
+    def path(self) -> str:
+        """Of its unix socket; empty for none."""
+        return self._address.path if self._address is not None else ""
+
+    def share(self, share: bool) -> list[str]:
+        """Whether a process beside this one may listen there too; the address, if there is one."""
+        if self._sock is None or self._address is None:
+            return []
+        share_port(self._sock, share=share)
+        host, port, *_ = self._sock.getsockname()
+        return [str(SocketAddress(host=host, port=port))]
+
     def leave(self) -> None:
         """A successor serves it from now on."""
         self.is_left = True
@@ -52,7 +67,7 @@ class StatusListener:
 
 @contextlib.asynccontextmanager
 async def serving(
-    address: SocketAddress | None, status: Status, inherited: Inherited
+    address: SocketAddress | None, status: Status, inherited: Inherited, *, share: bool = False
 ) -> AsyncIterator[StatusListener]:
     """Serve within the block. Raises PortInUseError, ConfigurationError; None serves nothing."""
     if address is None:
@@ -62,8 +77,8 @@ async def serving(
         message = f"status_address is {str(address)!r}; give a loopback address or a unix socket"
         raise ConfigurationError(message)
     name = f"{STATUS} {address}"
-    sock = inherited.take(name) or listen(address, ConnectionLimits(), what="status listener")
-    listener = StatusListener(sock, name)
+    sock = inherited.take(name) or listen(address, ConnectionLimits(), what="status listener", share=share)
+    listener = StatusListener(sock, name, address)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # Cancelled: the event loop ends, and asyncio fails at a connection whose task was (CPython 3.11).

@@ -78,12 +78,15 @@ def listening_socket(address: SocketAddress) -> socket.socket:
     return listener
 
 
-def bound_socket(address: SocketAddress) -> socket.socket:
-    """A socket that is bound to *address* and does not listen. Raises OSError."""
+def bound_socket(address: SocketAddress, *, share: bool = False) -> socket.socket:
+    """A socket that is bound to *address* and does not listen. *share*: others that share the port may
+    listen there. Raises OSError."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if share:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind((address.host, address.port))
     except OSError:
         bound.close()

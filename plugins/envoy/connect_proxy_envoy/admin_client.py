@@ -45,6 +45,11 @@ class AdminClient:
         info: dict[str, Any] = json.loads(self._request("GET", "/server_info"))
         return info
 
+    def listeners(self) -> list[dict[str, Any]]:
+        """``GET /listeners``: names and addresses, the admin API's own aside."""
+        told: dict[str, Any] = json.loads(self._request("GET", "/listeners?format=json"))
+        return list(told.get("listener_statuses", ()))
+
     def certificate_expiry(self) -> str | None:
         """When the first certificate in use ends, RFC 3339 (``GET /certs``); None before there is one."""
         told = json.loads(self._request("GET", "/certs"))

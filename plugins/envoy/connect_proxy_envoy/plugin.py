@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from connect_proxy.plugin_api import (
+    BackendTraits,
     Launch,
     ProxyContext,
     ProxyProcess,
@@ -42,6 +43,12 @@ def wanted_node(options: Mapping[str, Sourced]) -> str | None:
     from connect_proxy_envoy.node import wanted_node as wanted
 
     return wanted(options)
+
+
+@hookimpl
+def traits() -> BackendTraits:
+    """It listens beside the process before it, as Envoy's listeners do anyway."""
+    return BackendTraits(shares_ports=True)
 
 
 @hookimpl

@@ -15,6 +15,7 @@ from connect_proxy.plugin_api import ProxyContext, ProxyProcess, Supervision
 from connect_proxy_envoy.admin_client import AdminClient
 from connect_proxy_envoy.facts import facts_of
 from connect_proxy_envoy.inbound import ACTIVE_CONNECTIONS, inbound_connections
+from connect_proxy_envoy.sharing import shared_addresses
 
 log = logging.getLogger("connect_proxy.envoy")
 
@@ -40,6 +41,8 @@ def supervision(context: ProxyContext, process: ProxyProcess) -> Supervision:
         is_ready=envoy.is_ready,
         drain=envoy.drain,
         drain_timeout_s=context.option("drain-time"),
+        share_ports=envoy.share_ports,
+        hand_over=envoy.hand_over,
         set_log_level=envoy.set_log_level,
         reopen_logs=envoy.reopen_logs,
         status=envoy.status,
@@ -81,6 +84,23 @@ class Envoy:
                 return
             await asyncio.sleep(POLL_S)
 
+    async def share_ports(self, share: bool) -> Sequence[str]:
+        """Where it listens beside a new process. It shares or does not: that is not changed here."""
+        return await asyncio.to_thread(shared_addresses, self._admin) if share else ()
+
+    async def hand_over(self, timeout_s: float) -> None:
+        """A new process gets all new connections: wait for the last one here, of the application's own
+        too. HTTP connections are ended after their next answer, as the failed health check has it."""
+        deadline = time.monotonic() + timeout_s
+        try:
+            await asyncio.to_thread(self._admin.post, "/healthcheck/fail")
+        except ProxyControlError as exc:
+            log.warning("%s", exc)
+        while time.monotonic() < deadline:
+            if await asyncio.to_thread(self._connections) == 0:
+                return
+            await asyncio.sleep(POLL_S)
+
     async def set_log_level(self, level: str) -> None:
         """Set the level of all of Envoy's loggers."""
         await asyncio.to_thread(self._admin.post, f"/logging?level={_LEVELS[level.upper()]}")
@@ -106,11 +126,17 @@ class Envoy:
 
     def _inbound_connections(self) -> int:
         """Open connections from the mesh. An Envoy that is gone has none."""
+        return inbound_connections(self._active(), self._upstreams)
+
+    def _connections(self) -> int:
+        """Open connections from the mesh and from the application."""
+        return inbound_connections(self._active(), ())
+
+    def _active(self) -> Mapping[str, int]:
         try:
-            active = self._admin.statistics(ACTIVE_CONNECTIONS)
+            return self._admin.statistics(ACTIVE_CONNECTIONS)
         except ProxyControlError:
-            return 0
-        return inbound_connections(active, self._upstreams)
+            return {}
 
 
 def explain_exit(status: int) -> str:

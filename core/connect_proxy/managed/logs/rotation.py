@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import Final
 
 from connect_proxy.errors import ControlError
+from connect_proxy.managed.file_names import stem
 from connect_proxy.managed.logs.files import (
     STREAMS,
     LogFiles,
@@ -34,14 +35,18 @@ def rotate_all(folder: Path, policy: RotationPolicy | None = None) -> int:
     return sum(_in_place(path, chosen) for path in sorted(folder.glob("*.log")) if is_due(path, chosen))
 
 
-async def rotate_due(directory: DataDirectory, policy: RotationPolicy | None = None) -> int:
-    """The same for an agent's directory, by new files where the proxies can be told of them."""
+async def rotate_due(
+    directory: DataDirectory, policy: RotationPolicy | None = None, *, doubled: Collection[str] = ()
+) -> int:
+    """The same for an agent's directory, by new files where the proxies can be told of them. *doubled*: ids
+    of proxies with two processes, of which only one can be told."""
     chosen = policy or RotationPolicy()
     due = [path for path in sorted(directory.logs_path.glob("*.log")) if is_due(path, chosen)]
     rotated = 0
+    in_place = {stem(proxy_id) for proxy_id in doubled}
     for proxy_id, group in groupby(due, key=_proxy_of):
         paths = list(group)
-        if await _reopened(directory, proxy_id, paths, chosen):
+        if proxy_id not in in_place and await _reopened(directory, proxy_id, paths, chosen):
             rotated += len(paths)
             continue
         for path in paths:

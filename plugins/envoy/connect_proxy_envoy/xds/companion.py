@@ -55,7 +55,7 @@ class XdsCompanion:
         if self._feed.current is None and self._feed.problem is not None:
             raise self._feed.problem
         if self._feed.current is not None:
-            check_listeners_free(self._feed.current)
+            check_listeners_free(self._feed.current, share=bool(runtime.context.shared_addresses))
 
     async def stop(self) -> None:
         """End the streams and the server."""

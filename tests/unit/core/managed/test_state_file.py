@@ -1,5 +1,6 @@
 """What outlives the agent."""
 
+import dataclasses
 import json
 import os
 import stat
@@ -12,7 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connect_proxy.errors import ConfigurationError, DataDirectoryError, DataDirectoryLockedError
-from connect_proxy.managed.state_file import DataDirectory, ProxyRecord, decode, encode
+from connect_proxy.managed.state_file import (
+    DataDirectory,
+    PredecessorRecord,
+    ProxyRecord,
+    decode,
+    encode,
+)
 from connect_proxy.supervisor.identity import ProcessIdentity
 
 IDENTITY = ProcessIdentity(boot_id="b", pid=7, start_time=9)
@@ -32,6 +39,23 @@ def test_what_was_written_is_read(directory: DataDirectory) -> None:
     assert directory.read() == {}
     directory.write({"web-proxy": RECORD})
     assert directory.read() == {"web-proxy": RECORD}
+
+
+def test_both_processes_of_an_exchange_are_kept(directory: DataDirectory) -> None:
+    before = PredecessorRecord(
+        process=ProcessIdentity(boot_id="b", pid=5, start_time=6),
+        started_at=1.5,
+        shares_ports=True,
+        addresses={"127.0.0.1:21000": 2},
+    )
+    record = dataclasses.replace(RECORD, predecessor=before)
+    directory.write({"web-proxy": record})
+    assert directory.read() == {"web-proxy": record}
+
+
+def test_a_file_of_before_exchanges_is_read_and_one_without_any_is_written_as_then() -> None:
+    assert "predecessor" not in encode({"web-proxy": RECORD})["proxies"]["web-proxy"]
+    assert decode(encode({"web-proxy": RECORD})) == {"web-proxy": RECORD}
 
 
 def test_the_file_is_for_its_owner_alone_and_no_other_is_left(directory: DataDirectory) -> None:

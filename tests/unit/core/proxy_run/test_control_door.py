@@ -22,6 +22,11 @@ async def set_level(level: str) -> None:
     told.append(level)
 
 
+async def share(share: bool) -> list[str]:
+    told.append(f"share {share}")
+    return ["127.0.0.1:21000"]
+
+
 @pytest.fixture(autouse=True)
 def nothing_told() -> None:
     told.clear()
@@ -31,7 +36,9 @@ def test_it_tells_its_state_and_takes_a_log_level(tmp_path: Path) -> None:
     path = tmp_path / "web.sock"
 
     async def life() -> None:
-        async with control_door({VARIABLE: str(path)}, state=state, set_log_level=set_level):
+        async with control_door(
+            {VARIABLE: str(path)}, state=state, set_log_level=set_level, share_ports=share
+        ):
             assert await ask_at(path, "status", timeout_s=60) == await state()
             assert await ask_at(path, "set-log-level", timeout_s=60, level="ERR") == "ERR"
         assert not path.exists()
@@ -40,12 +47,30 @@ def test_it_tells_its_state_and_takes_a_log_level(tmp_path: Path) -> None:
     assert told == ["ERR"]
 
 
+def test_it_shares_its_ports_and_takes_them_back(tmp_path: Path) -> None:
+    path = tmp_path / "web.sock"
+
+    async def life() -> None:
+        async with control_door(
+            {VARIABLE: str(path)}, state=state, set_log_level=set_level, share_ports=share
+        ):
+            assert await ask_at(path, "share-ports", timeout_s=60) == ["127.0.0.1:21000"]
+            await ask_at(path, "share-ports", timeout_s=60, share=False)
+
+    asyncio.run(life())
+    assert told == ["share True", "share False"]
+
+
 def test_logs_that_a_child_writes_cannot_be_reopened(tmp_path: Path) -> None:
     path = tmp_path / "web.sock"
 
     async def life() -> None:
         door = control_door(
-            {VARIABLE: str(path)}, state=state, set_log_level=set_level, writes_its_own_logs=False
+            {VARIABLE: str(path)},
+            state=state,
+            set_log_level=set_level,
+            share_ports=share,
+            writes_its_own_logs=False,
         )
         async with door:
             with pytest.raises(ControlError, match="cannot be reopened"):
@@ -58,12 +83,16 @@ def test_without_the_variable_there_is_none_and_one_that_cannot_be_opened_stops_
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def life() -> None:
-        async with control_door({}, state=state, set_log_level=set_level):
+        async with control_door({}, state=state, set_log_level=set_level, share_ports=share):
             pass
         missing = str(tmp_path / "missing" / "web.sock")
-        async with control_door({VARIABLE: missing}, state=state, set_log_level=set_level):
+        async with control_door(
+            {VARIABLE: missing}, state=state, set_log_level=set_level, share_ports=share
+        ):
             pass
-        async with control_door({VARIABLE: "/" + "x" * 200}, state=state, set_log_level=set_level):
+        async with control_door(
+            {VARIABLE: "/" + "x" * 200}, state=state, set_log_level=set_level, share_ports=share
+        ):
             pass
 
     asyncio.run(life())

@@ -47,3 +47,21 @@ def test_a_process_that_is_gone_is_not_adopted() -> None:
     child.kill()
     child.wait()
     assert adopt(identity) is None
+
+
+def test_who_waits_no_longer_takes_it_from_nobody_else() -> None:
+    child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    process = adopted(child)
+
+    async def end() -> int | None:
+        first, second = asyncio.create_task(process.wait()), asyncio.create_task(process.wait())
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait({first})
+        process.signal(15)
+        async with asyncio.timeout(60):
+            return await second
+
+    assert asyncio.run(end()) is None
+    process.close()
+    assert child.wait() == -15

@@ -173,3 +173,18 @@ def test_who_listens_is_known_and_who_does_not_is_told_from_who_refuses(tmp_path
         assert [is_closed(error.value) for error in (absent, refused, gone)] == [True, False, True]
 
     asyncio.run(life())
+
+
+def test_the_socket_of_a_successor_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "c.sock"
+
+    async def life() -> None:
+        first, second = ControlServer(path, VERBS), ControlServer(path, VERBS)
+        await first.start()
+        await second.start()
+        await first.stop()
+        assert await ask_at(path, "echo", timeout_s=60, text="hello") == "hello"
+        await second.stop()
+        assert not path.exists()
+
+    asyncio.run(life())

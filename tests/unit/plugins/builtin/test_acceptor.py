@@ -6,7 +6,7 @@ import socket
 import struct
 from collections.abc import Iterator
 
-from connect_proxy_builtin.acceptor import Acceptor
+from connect_proxy_builtin.acceptor import BATCH, Acceptor
 from connect_proxy_builtin.messages import News, Say
 from connect_proxy_builtin.reactor import Reactor
 from connect_proxy_builtin.worker_state import WorkerState
@@ -78,3 +78,17 @@ def test_who_waits_already_is_still_served_when_a_listener_closes() -> None:
         sock.close()
     reactor.close()
     assert listener.fileno() == -1
+
+
+def test_all_who_wait_are_served_when_it_closes() -> None:
+    served: list[socket.socket] = []
+    reactor = Reactor(defect)
+    world = WorkerState(reactor=reactor, tell=lambda _news: None)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=4 * BATCH)
+    callers = [socket.create_connection(listener.getsockname()) for _ in range(2 * BATCH + 1)]
+    wait_until(lambda: waiting(listener) == len(callers), "the callers")
+    Acceptor(world, listener, served.append, shared=False).close()
+    assert len(served) == len(callers)
+    for sock in (*served, *callers):
+        sock.close()
+    reactor.close()

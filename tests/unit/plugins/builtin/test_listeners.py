@@ -166,3 +166,46 @@ def test_an_inherited_descriptor_that_is_no_socket_is_an_error() -> None:
     finally:
         os.close(reading)
         os.close(writing)
+
+
+def test_a_successor_listens_beside_it_once_it_shares_and_nobody_else(orders: list[Order]) -> None:
+    public = wanted(PUBLIC, port=free_port())
+    address = str(public.address)
+    first, second = Listeners([orders.append]), Listeners([orders.append], shared=[address])
+    first.apply({PUBLIC: public})
+    assert isinstance(second.apply({PUBLIC: public})[PUBLIC], PortInUseError)
+    assert first.share(share=True) == [address]
+    assert isinstance(Listeners([orders.append]).apply({PUBLIC: public})[PUBLIC], PortInUseError)
+    assert second.retry() == {}
+    first.leave_all()
+    second.share(share=False)
+    assert isinstance(Listeners([orders.append]).apply({PUBLIC: public})[PUBLIC], PortInUseError)
+    second.close_all()
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
+def test_all_addresses_are_shared_as_the_one_before_it_has_them(orders: list[Order]) -> None:
+    public = wanted(PUBLIC, host="", port=free_port())
+    first = Listeners([orders.append])
+    first.apply({PUBLIC: public})
+    assert first.share(share=True) == [f":{public.address.port}"]
+    first.close_all()
+    apart = [f"0.0.0.0:{public.address.port}", f"[::]:{public.address.port}"]
+    second = Listeners([orders.append], shared=apart)
+    assert second.apply({PUBLIC: public}) == {}
+    assert second.share(share=True) == apart
+    for host in ("127.0.0.1", "::1"):
+        socket.create_connection((host, public.address.port), 60).close()
+    opened = [order for order in orders if isinstance(order, OpenListener)]
+    second.close_all()
+    closed = [order.key for order in orders if isinstance(order, CloseListener)]
+    assert closed == [order.key for order in opened]
+
+
+def test_a_unix_socket_is_what_cannot_be_shared(orders: list[Order], tmp_path: Path) -> None:
+    path = str(tmp_path / "db.sock")
+    listeners = Listeners([orders.append])
+    listeners.apply({"db": wanted("db", host="", path=path)})
+    assert listeners.unshareable() == path
+    listeners.close_all()
+    assert listeners.unshareable() == ""

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +34,8 @@ class AdminState:
     active: list[int] = field(default_factory=lambda: [0])
     """Inbound connections, one figure for each time it is asked; the last one stays."""
     posted: list[str] = field(default_factory=list)
+    listening: list[dict[str, dict[str, Any]]] = field(default_factory=list)
+    """``local_address`` of each listener."""
 
 
 def _handler(state: AdminState) -> type[http.server.BaseHTTPRequestHandler]:
@@ -40,6 +43,9 @@ def _handler(state: AdminState) -> type[http.server.BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             if self.path == "/ready":
                 self._say(200 if state.ready else 503, "LIVE" if state.ready else "DRAINING")
+            elif self.path.startswith("/listeners"):
+                told = [{"name": "x", "local_address": one} for one in state.listening]
+                self._say(200, json.dumps({"listener_statuses": told}))
             elif self.path.startswith("/stats"):
                 active = state.active.pop(0) if len(state.active) > 1 else state.active[0]
                 stats = [
@@ -202,5 +208,38 @@ def test_an_end_is_explained_in_words(status: int, word: str) -> None:
     assert bool(explain_exit(status)) is bool(word)
 
 
-async def _asked(answer: object) -> object:
+async def _asked(answer: object) -> Any:
     return await answer  # type: ignore[misc]  # the hooks promise awaitables, not coroutines
+
+
+def test_it_shares_the_ports_whose_listeners_do(
+    admin: SocketAddress | PipeAddress, state: AdminState
+) -> None:
+    looked_after = supervision(context(host=facts(admin=admin)), ProxyProcess(pid=1))
+    assert looked_after.share_ports is not None
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as sharing, socket.socket() as alone:
+        alone.bind(("127.0.0.1", 0))
+        alone.listen()
+        shared, other = (
+            {"socket_address": {"address": "127.0.0.1", "port_value": sock.getsockname()[1]}}
+            for sock in (sharing, alone)
+        )
+        state.listening = [shared]
+        port = sharing.getsockname()[1]
+        assert list(asyncio.run(_asked(looked_after.share_ports(True)))) == [f"127.0.0.1:{port}"]
+        state.listening = [shared, other]
+        with pytest.raises(ProxyControlError, match=r"shares '127\.0\.0\.1:.*' with nobody"):
+            asyncio.run(_asked(looked_after.share_ports(True)))
+        state.listening = [shared, {"pipe": {"path": "/run/db.sock"}}]
+        with pytest.raises(ProxyControlError, match=r"unix socket '/run/db\.sock'"):
+            asyncio.run(_asked(looked_after.share_ports(True)))
+
+
+def test_it_hands_over_once_no_connection_is_left(
+    admin: SocketAddress | PipeAddress, state: AdminState
+) -> None:
+    state.active = [2, 1, 0]
+    looked_after = supervision(context(host=facts(admin=admin)), ProxyProcess(pid=1))
+    assert looked_after.hand_over is not None
+    asyncio.run(_asked(looked_after.hand_over(3600)))
+    assert (state.posted, state.active) == (["/healthcheck/fail"], [0])

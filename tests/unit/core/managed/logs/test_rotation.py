@@ -44,7 +44,8 @@ def read():
 
 async def main():
     door = control_door(
-        {VARIABLE: sys.argv[1]}, state=state, set_log_level=level, writes_its_own_logs=REOPENS
+        {VARIABLE: sys.argv[1]}, state=state, set_log_level=level, share_ports=level,
+        writes_its_own_logs=REOPENS,
     )
     async with door:
         await asyncio.gather(asyncio.to_thread(write), asyncio.to_thread(read))
