@@ -94,6 +94,9 @@ def test_an_agent_that_waits_for_a_consul_that_hangs_ends_when_it_is_told_to(tmp
             with connection:
                 agent.send(signal.SIGTERM)
                 assert agent.wait() == 0
+            hanging.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                hanging.accept()  # nor has it gone on asking for anything else
             assert agent.stdout == ""  # it never was up
             assert "told to end before all was up" in agent.stderr
 
