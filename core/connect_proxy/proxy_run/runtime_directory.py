@@ -1,11 +1,13 @@
 """A private directory for one run's sockets: made before the launch, removed at the end.
 
 Its name carries the pid, so that what a killed run left behind is recognised and removed by the next.
+Containers may share the place, and do not see each other's processes: so a run also holds a lock on it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -47,7 +49,10 @@ def made(path: str) -> Iterator[None]:
     sweep(Path(path).parent)
     os.mkdir(path, 0o700)
     try:
-        yield
+        with contextlib.ExitStack() as held:
+            with contextlib.suppress(OSError):  # a file system without locks is no reason not to run
+                held.enter_context(_locked(path))
+            yield
     finally:
         shutil.rmtree(path)
 
@@ -59,9 +64,21 @@ def sweep(base: Path) -> None:
     for entry in base.glob("connect-proxy-*"):
         named = _NAME.fullmatch(entry.name)
         if named and not _is_alive(int(named["pid"])):
-            with contextlib.suppress(OSError):  # another's, or another run sweeps as well
+            # Another's, in use by a run whose process is not seen from here, or swept by another run.
+            with contextlib.suppress(OSError), _locked(str(entry)):
                 if entry.lstat().st_uid == os.geteuid():
                     shutil.rmtree(entry)
+
+
+@contextlib.contextmanager
+def _locked(path: str) -> Iterator[None]:
+    """The directory is ours for the block, whoever names it. Raises OSError if somebody else holds it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _is_alive(pid: int) -> bool:

@@ -53,6 +53,18 @@ def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == sorted([alive, others])
 
 
+def test_a_run_whose_process_cannot_be_seen_keeps_its_own(tmp_path: Path) -> None:
+    """In another container, which shares the place: there its pid is one that here nobody has."""
+    child = subprocess.Popen(["true"])
+    child.wait()
+    path = tmp_path / f"connect-proxy-{child.pid}-01234567"
+    with made(str(path)):
+        (path / "xds.sock").touch()
+        sweep(tmp_path)
+        assert (path / "xds.sock").exists()
+    assert not path.exists()
+
+
 @pytest.mark.parametrize("name", ["connect-proxy-0-01234567", "connect-proxy-12-xyz", "connect-proxy-1"])
 def test_only_what_has_a_runs_name_is_looked_at(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
