@@ -18,7 +18,7 @@ from support.ports import free_block, free_port
 from support.processes import run, wait_until
 from support.repeated_calls import calling
 from support.server_agent import ServerAgent, indexes, shown
-from support.sidecars import consul
+from support.sidecars import consul, start_sidecar, wait_ready
 
 pytestmark = pytest.mark.integration
 
@@ -93,7 +93,8 @@ def test_what_was_written_is_there_after_a_restart(end: int, tmp_path: Path) -> 
 def test_sidecars_lose_no_call_while_the_agent_is_killed_and_their_leaves_are_replaced(
     tmp_path: Path,
 ) -> None:
-    upstream, ports = free_port(), free_block()
+    """Two that the agent manages, and an Envoy that it knows from its API alone."""
+    upstream, of_envoy, ports = free_port(), free_port(), free_block()
     definitions = tmp_path / "definitions"
     definitions.mkdir(mode=0o755)
     with echo_server() as application:
@@ -105,30 +106,44 @@ def test_sidecars_lose_no_call_while_the_agent_is_killed_and_their_leaves_are_re
         words = ["-config-dir", str(definitions)]
         # Longer than a sidecar waits between two tries by then.
         with ServerAgent(folder=tmp_path, grace="8s", extra=words) as agent, agent.managing():
-            wait_for_traffic(upstream)
-            before = {row["id"]: row for row in agent.proxies()}
-            trust_domain = agent.announced["trust_domain"]
-            with calling(upstream) as calls:
-                wait_until(lambda: calls.made > 10, "calls before the agent's end")
-                agent.restart(signal.SIGKILL)
-                made = calls.made
-
-                def renewed() -> bool:
-                    now = {row["id"]: row["certificate_expiry"] for row in agent.proxies()}
-                    return all(now[name] > row["certificate_expiry"] for name, row in before.items())
-
-                wait_until(renewed, "new certificates everywhere")
-                after = calls.made
-                wait_until(lambda: calls.made > after + 10, "calls under the new root")
-            assert (calls.failed, calls.made > made) == (0, True)
-            assert {row["id"]: row["pid"] for row in agent.proxies()} == {
-                name: row["pid"] for name, row in before.items()
-            }
-            assert agent.announced["trust_domain"] == trust_domain
-            roots = agent.api.get("/v1/connect/ca/roots").json
-            assert {leaf["root_id"] for leaf in agent.state()["leaves"]} == {roots["ActiveRootID"]}
+            proxy = {"Upstreams": [{"DestinationName": "web", "LocalBindPort": of_envoy}]}
+            sidecar = {"Check": {"TTL": "1h", "Status": "passing"}, "Proxy": proxy}
+            agent.api.register({"Name": "client", "Port": 1, "Connect": {"SidecarService": sidecar}})
+            with start_sidecar("envoy", agent, "client", folder=tmp_path) as envoy:
+                wait_ready(envoy, "envoy")
+                for port in (upstream, of_envoy):
+                    wait_for_traffic(port)
+                lose_no_call(agent, (upstream, of_envoy))
             assert agent.files_with(b"PRIVATE KEY") == []
     ports.release()
+
+
+def lose_no_call(agent: ServerAgent, ports: tuple[int, int]) -> None:
+    before = {row["id"]: row for row in agent.proxies()}
+    trust_domain = agent.announced["trust_domain"]
+    with calling(ports[0]) as calls, calling(ports[1]) as others:
+        wait_until(lambda: min(calls.made, others.made) > 10, "calls before the agent's end")
+        agent.restart(signal.SIGKILL)
+        active = agent.api.get("/v1/connect/ca/roots").json["ActiveRootID"]
+
+        def renewed() -> bool:
+            """Each service asks for one once it may, and it is on disk before it is answered."""
+            leaves = {leaf["service"]: leaf["root_id"] for leaf in agent.state()["leaves"]}
+            return leaves == dict.fromkeys(("api", "web", "client"), active)
+
+        wait_until(renewed, "new leaves for all")
+
+        def in_use() -> bool:
+            rows = {row["id"]: row["certificate_expiry"] for row in agent.proxies()}
+            return all(rows[name] > row["certificate_expiry"] for name, row in before.items())
+
+        wait_until(in_use, "new certificates everywhere")
+        after = calls.made, others.made
+        wait_until(lambda: calls.made > after[0] + 20 and others.made > after[1] + 20, "calls with them")
+    assert (calls.failed, others.failed) == (0, 0)
+    pids = {row["id"]: row["pid"] for row in agent.proxies()}
+    assert pids == {name: row["pid"] for name, row in before.items()}
+    assert agent.announced["trust_domain"] == trust_domain
 
 
 def test_a_state_that_cannot_be_read_is_refused_and_left_alone(tmp_path: Path) -> None:
