@@ -218,7 +218,6 @@ class Fleet:
         if assignment.refused:
             member.record = dataclasses.replace(member.record, last_error=assignment.refused)
         elif not assignment.awaits:
-            member.record = dataclasses.replace(member.record, token_accessor=assignment.token_accessor)
             if member.supervisor is not None:
                 member.supervisor.retry()
             if member.is_due:
