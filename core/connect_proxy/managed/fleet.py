@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from connect_proxy.errors import NotReadyError, UnknownProxyError
+from connect_proxy.errors import DataDirectoryError, NotReadyError, UnknownProxyError
 from connect_proxy.managed.adoption import end_left, found
 from connect_proxy.managed.assignment import Assignment
 from connect_proxy.managed.difference import Difference, difference
@@ -78,11 +78,17 @@ class Fleet:
     # ------------------------------------------------------------ what operators ask for
 
     async def stop(self, proxy_id: str) -> None:
-        """Stop it and leave it stopped, over restarts of the agent too."""
+        """Stop it and leave it stopped, over restarts of the agent too. Raises DataDirectoryError where it
+        is stopped, but that could not be written down."""
         member = self.known(proxy_id)
         member.record = dataclasses.replace(member.record, held=True)
         self._keeper.save()
         await self._keeper.end(member)
+        try:
+            self._write()
+        except DataDirectoryError as exc:
+            message = f"'{proxy_id}' is stopped, but the next agent would start it again: {exc}"
+            raise DataDirectoryError(message) from exc
 
     def start(self, proxy_id: str) -> None:
         """Start what was stopped, or what gave up. Raises RefusedError for what must not be started, or

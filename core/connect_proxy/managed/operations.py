@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from connect_proxy.errors import ConnectProxyError, ControlError, UsageError
+from connect_proxy.errors import ConnectProxyError, ControlError, DataDirectoryError, UsageError
 from connect_proxy.managed.fleet import Fleet
 from connect_proxy.managed.log_levels import LogLevels
 from connect_proxy.managed.member import Member, status_rows
@@ -81,8 +81,16 @@ class Operations:
 
     async def _stop(self, request: Mapping[str, Any]) -> Any:
         chosen = self._chosen(request)
-        await asyncio.gather(*(self._fleet.stop(proxy_id) for proxy_id in chosen))
-        return {"done": chosen, "problems": []}
+
+        async def stop(proxy_id: str) -> str:
+            try:
+                await self._fleet.stop(proxy_id)
+            except DataDirectoryError as exc:
+                return str(exc)
+            return ""
+
+        said = await asyncio.gather(*map(stop, chosen))
+        return {"done": chosen, "problems": [problem for problem in said if problem]}
 
     async def _restart(self, request: Mapping[str, Any]) -> Any:
         """One after the other, the next once the one before accepts connections again."""

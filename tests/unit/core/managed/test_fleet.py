@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from connect_proxy.consul.access import AgentAccess
-from connect_proxy.errors import RefusedError, UnknownProxyError
+from connect_proxy.errors import DataDirectoryError, RefusedError, UnknownProxyError
 from connect_proxy.managed.assignment import Assignment, inherited
 from connect_proxy.managed.definitions.configuration import ManagedProxy, Origin
 from connect_proxy.managed.fleet import Fleet
@@ -297,6 +297,25 @@ def test_a_stop_is_remembered_until_the_start(directory: DataDirectory) -> None:
 
     run(first())
     run(second())
+
+
+def test_a_stop_that_cannot_be_written_down_is_done_and_said(directory: DataDirectory) -> None:
+    folder = directory.state_path.parent
+
+    async def life() -> None:
+        fleet = Fleet(directory)
+        await fleet.apply([assignment("web")])
+        await until(lambda: b"sleep" in program_of(pid_of(fleet, "web-proxy")))
+        pid = pid_of(fleet, "web-proxy")
+        folder.rename(folder.with_name("away"))
+        with pytest.raises(
+            DataDirectoryError, match="'web-proxy' is stopped, but the next agent would start"
+        ):
+            await fleet.stop("web-proxy")
+        assert identity_of(pid) is None
+        assert fleet.members["web-proxy"].state == "held"
+
+    run(life())
 
 
 def test_a_refused_proxy_is_not_started_and_says_why(directory: DataDirectory) -> None:
