@@ -63,9 +63,9 @@ class ManagedHost:
                 error.add_note(f"--- {log.name}\n{log.read_text()[-2000:]}")
         self.kill_agent()
         for row in self.status() if (self.data / "proxy/state.json").exists() else ():
-            if row["pid"]:
+            for pid in filter(None, (row["pid"], row["beside"])):
                 with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
-                    os.killpg(row["pid"], signal.SIGKILL)
+                    os.killpg(pid, signal.SIGKILL)
         self.ports.release()
 
     @property
