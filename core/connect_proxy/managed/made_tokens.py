@@ -16,8 +16,11 @@ from connect_proxy.managed.tokens import ProxyTokens
 
 log = logging.getLogger("connect_proxy.managed")
 
+FIRST_PAUSE_S: Final = 10.0
+"""Until Consul is asked again what it refused, twice as long each time: one that has just started refuses
+what it knows too little of."""
 REFUSED_PAUSE_S: Final = 600.0
-"""Until Consul is asked again what it refused: it takes somebody to change an ACL policy."""
+"""The longest of these pauses: it takes somebody to change an ACL policy."""
 NAMED_AT_MOST: Final = 5
 
 
@@ -43,6 +46,8 @@ class MadeTokens:
         self._refused_until: dict[str, float] = {}
         """By accessor: when to ask again, on :class:`time.monotonic`'s clock."""
         self._is_away = False
+        self._refusals = 0
+        self._refused = ""
 
     @property
     def left(self) -> frozenset[str]:
@@ -67,6 +72,7 @@ class MadeTokens:
     def retry(self) -> None:
         """What Consul refused may be granted now: the next :meth:`delete_all_but` asks again."""
         self._refused_until.clear()
+        self._refusals = 0
 
     async def delete_all_but(self, used: Collection[str]) -> None:
         """Delete what is not in *used*. What fails stays known; why is said once."""
@@ -83,7 +89,7 @@ class MadeTokens:
             except ConsulError as exc:
                 self._say_refused(exc)
                 break
-            self._is_away = False
+            self._is_away, self._refusals, self._refused = False, 0, ""
             self._known -= {accessor}
             self._left -= {accessor}
             log.info("the token with accessor %s is deleted", accessor)
@@ -100,13 +106,13 @@ class MadeTokens:
 
     def _say_refused(self, exc: ConsulError) -> None:
         self._is_away = False
-        log.error(
-            "%s left behind, and deleting is tried again in %g min and at the next reload: %s",
-            self._named(),
-            REFUSED_PAUSE_S / 60,
-            exc,
-        )
-        self._refused_until = dict.fromkeys(self._left, self._clock() + REFUSED_PAUSE_S)
+        said = f"{self._named()} left behind; deleting is tried again later, and at a reload: {exc}"
+        if said != self._refused:
+            self._refused = said
+            log.error("%s", said)
+        pause = min(FIRST_PAUSE_S * 2.0 ** min(self._refusals, 10), REFUSED_PAUSE_S)
+        self._refusals += 1
+        self._refused_until = dict.fromkeys(self._left, self._clock() + pause)
 
     def _named(self) -> str:
         names = sorted(self._left)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from connect_proxy.consul.client import connect_consul
-from connect_proxy.managed.made_tokens import REFUSED_PAUSE_S, MadeTokens
+from connect_proxy.managed.made_tokens import FIRST_PAUSE_S, REFUSED_PAUSE_S, MadeTokens
 from connect_proxy.managed.tokens import ProxyTokens
 from support.scripted_agent import Raw, Reply, ScriptedAgent, text
 
@@ -112,7 +112,10 @@ def test_what_is_refused_is_said_once_and_tried_rarely(
         assert tokens.is_due
         await tokens.delete_all_but(())
         assert host.asked() == ["a"]
+        assert caplog.text.count("left behind") == 1
         assert host.written == []
+        host.now += FIRST_PAUSE_S
+        assert not tokens.is_due  # the pauses grow
 
     on_a_host(use)
 
