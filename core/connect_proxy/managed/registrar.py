@@ -151,7 +151,8 @@ class Registrar:
                 self._seen.setdefault(name, found[name])
             if missing:
                 log.info(
-                    "registered again, since Consul lacked them or had others: %s",
+                    "registered again, since Consul lacked them or had others"
+                    " (if that goes on, another agent defines them too): %s",
                     [one.id for one in missing],
                 )
                 for one in missing:

@@ -152,6 +152,8 @@ class BuiltinProxy:
             if failed:  # half a sidecar would look like a whole one
                 raise failed.get(PUBLIC) or next(iter(failed.values()))
             log.info("identity %s", policy.tls.identity)
+            if self._runtime is not None and snapshot.registration == self._runtime.context.registration:
+                self._warned.update(exposures(policy))  # said of every proxy, before it is launched
         if failed:
             self._incomplete.set()
         self._warn((*exposures(policy), *mistyped(snapshot.registration)))

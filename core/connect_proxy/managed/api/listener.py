@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
+import logging
 import socket
 
 from connect_proxy.consul.access import AgentAccess
 from connect_proxy.errors import PortInUseError
+
+log = logging.getLogger("connect_proxy.managed.api")
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -20,6 +24,13 @@ def listening(host: str, port: int) -> socket.socket:
         message = f"the agent's API cannot listen on '{host}:{port}': {exc.strerror}; set -api-addr"
         raise PortInUseError(message) from exc
     listener.listen(128)
+    if not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
+        log.warning(
+            "the agent's API listens on '%s:%d', not on loopback: tokens cross the network in the clear,"
+            " and who reaches that port asks Consul from this host; set -api-addr",
+            host,
+            port,
+        )
     return listener
 
 

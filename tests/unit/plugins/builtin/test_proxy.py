@@ -323,6 +323,20 @@ def test_an_upstream_port_that_is_taken_later_is_tried_again_and_the_rest_goes_o
         wait_until(server.proxy.is_ready, "the port taken over")
 
 
+def test_what_opens_later_is_warned_of_and_what_was_open_at_the_launch_has_been(
+    mesh_ca: MeshCa, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, later = (
+        Upstream(destination_name=name, local_bind_port=free_port(), local_bind_address="0.0.0.0")
+        for name in ("db", "cache")
+    )
+    snapshot = first_snapshot(mesh_ca, "web", public_port=free_port(), upstreams=[(first, [])])
+    with Sidecar(snapshot) as server:
+        server.set_upstreams([(first, []), (later, [])])
+        wait_until(lambda: "upstream 'cache' listens on 0.0.0.0" in caplog.text, "the warning")
+    assert not [text for text in caplog.messages if "'db'" in text and "not loopback" in text]
+
+
 def test_a_configuration_that_makes_no_sense_ends_the_start(mesh_ca: MeshCa) -> None:
     snapshot = first_snapshot(mesh_ca, "web", public_port=free_port(), config={"bind_port": "http"})
     with pytest.raises(ConfigurationError, match="bind_port"), Sidecar(snapshot):
