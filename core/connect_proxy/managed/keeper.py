@@ -12,7 +12,7 @@ from connect_proxy.errors import ConnectProxyError, ControlError, DataDirectoryE
 from connect_proxy.managed.assignment import Assignment, beside, with_new_token
 from connect_proxy.managed.doors import Doors
 from connect_proxy.managed.exchange import DOOR_TIMEOUT_S, Exchange
-from connect_proxy.managed.member import Member
+from connect_proxy.managed.member import Member, Succession
 from connect_proxy.managed.predecessor import Predecessor
 from connect_proxy.managed.replacement import Replacement, replacement
 from connect_proxy.managed.starting import start_in, supervision_of
@@ -217,7 +217,7 @@ class Keeper:
             start_again=lambda: self.run_again(member),
         )
 
-    async def _relieve_again(self, member: Member, exchange: Exchange, assignment: Assignment) -> bool:
+    async def _relieve_again(self, member: Member, exchange: Succession, assignment: Assignment) -> bool:
         """What was to take over is not ready: something newer takes its place."""
         predecessor = exchange.predecessor
         how = self._how(member, predecessor.assignment, assignment)

@@ -8,20 +8,41 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from connect_proxy.errors import RefusedError
 from connect_proxy.managed.assignment import Assignment
+from connect_proxy.managed.predecessor import Predecessor
 from connect_proxy.managed.state_file import ProxyRecord
 from connect_proxy.managed.tokens import token_hash
 from connect_proxy.supervisor.identity import identity_of
 from connect_proxy.supervisor.states import ENDED_STATES, State
 from connect_proxy.supervisor.supervisor import Supervisor
 
-if TYPE_CHECKING:
-    from connect_proxy.managed.exchange import Exchange
-
 NO_EXPIRIES: Final[Mapping[str, str | None]] = MappingProxyType({})
+
+
+class Succession(Protocol):
+    """A new process beside the one before it: :class:`connect_proxy.managed.exchange.Exchange`."""
+
+    predecessor: Predecessor
+    is_handing_over: bool
+    """The new one serves, the old one finishes what it has."""
+
+    def begin(self) -> None:
+        """The new one is about to start."""
+
+    def newest_ended(self) -> None:
+        """Nobody is led to it any more."""
+
+    async def verdict(self) -> str:
+        """Empty once the new one serves; else why it does not, so far."""
+
+    async def over(self) -> None:
+        """Until one of the two is left."""
+
+    async def abandon(self) -> None:
+        """Look no further; both processes run on."""
 
 
 @dataclass
@@ -32,7 +53,7 @@ class Member:
     record: ProxyRecord
     supervisor: Supervisor | None = None
     task: asyncio.Task[None] | None = None
-    exchange: Exchange | None = None
+    exchange: Succession | None = None
     """There are two processes: a new one, and the one before it."""
     start_error: str = ""
     """Why it could not even be started, since it is tried last."""
