@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-import connect_proxy_builtin
 from connect_proxy.mesh.registration import Upstream
 from connect_proxy.testing import examples
 from connect_proxy_builtin.config_keys import PROXY_KEYS, UPSTREAM_KEYS, mistyped
 
+README = Path(__file__).parents[4] / "plugins" / "builtin" / "README.md"
 FOREIGN = (
     "protocol",
     "local_idle_timeout_ms",
@@ -55,8 +55,7 @@ def test_our_own_keys_and_those_of_other_proxies_are_not() -> None:
 
 
 def test_every_key_that_the_readme_has_is_known() -> None:
-    folder = Path(connect_proxy_builtin.__file__).parent.parent
-    settings = (folder / "README.md").read_text().partition("## Settings")[2]
+    settings = README.read_text().partition("## Settings")[2]
     rows = [line.split("|")[1] for line in settings.splitlines() if line.startswith("| `")]
     named = set(re.findall(r"`([a-z_]+)`", " ".join(rows)))
     assert len(named) > 10
