@@ -169,7 +169,7 @@ def test_a_restart_refuses_and_cuts_nothing(host: ManagedHost, echo: TcpServer, 
     assert all(alone(pid) for pid in before.values())
 
 
-@pytest.mark.parametrize(("old", "new"), [("envoy", "builtin"), ("envoy", "envoy")])
+@pytest.mark.parametrize(("old", "new"), [("builtin", "envoy"), ("envoy", "builtin"), ("envoy", "envoy")])
 def test_another_backend_takes_over_and_nobody_can_tell(
     host: ManagedHost, echo: TcpServer, old: str, new: str
 ) -> None:
@@ -177,7 +177,9 @@ def test_another_backend_takes_over_and_nobody_can_tell(
     port, before = serving(host, echo, old)
     with Load(port) as load:
         if new == old:
+            load.hang_up()  # one after the other, which may last longer than a drain
             host.command("restart", "-all")
+            load.dial()
         else:
             services(host, echo, port, new)
             assert set(host.command("reload").splitlines()) >= {
@@ -191,6 +193,38 @@ def test_another_backend_takes_over_and_nobody_can_tell(
         load.go_on()
     assert load.failed == []
     assert {row["backend"] for row in host.status()} == {new}
+
+
+def hanging_envoy(host: ManagedHost) -> None:
+    """An Envoy that tells its version and does nothing else."""
+    program = Path(host.path[0]) / "envoy"
+    program.write_text(
+        '#!/bin/sh\ncase "$*" in *--version*) echo "envoy  version: x/1.40.0/Clean/RELEASE/B" ;;'
+        " *) exec sleep 600 ;; esac\n"
+    )
+    program.chmod(0o755)
+
+
+def test_a_new_one_that_never_gets_ready_takes_nothing_down(host: ManagedHost, echo: TcpServer) -> None:
+    hanging_envoy(host)
+    port, before = serving(host, echo)
+    with Load(port) as load:
+        services(host, echo, port, "envoy")
+        host.command("reload")
+        wait_until(lambda: all(row["beside"] for row in host.status()), "the new processes")
+        new = [row["beside"] for row in host.status()]
+        load.talk()
+        load.go_on()
+        for row in host.status():
+            assert (row["pid"], row["state"]) == (before[row["id"]], "running")
+        services(host, echo, port, "builtin")
+        host.command("reload")
+        load.talk()
+        load.hang_up()
+        wait_until(lambda: exchanged(host, before), "one process each")
+        load.go_on()
+    assert load.failed == []
+    assert all(alone(pid) for pid in new)
 
 
 def test_a_new_one_that_ends_at_once_is_told_by_status(host: ManagedHost, echo: TcpServer) -> None:
@@ -218,6 +252,33 @@ def test_a_new_one_that_ends_at_once_is_told_by_status(host: ManagedHost, echo: 
     (host.definitions / "db.json").unlink()
     host.command("reload")
     assert alone(before["db-proxy"])
+
+
+def test_an_agent_killed_in_the_midst_is_followed_by_one_that_goes_on(
+    host: ManagedHost, echo: TcpServer
+) -> None:
+    hanging_envoy(host)
+    port, before = serving(host, echo)
+    with Load(port) as load:
+        services(host, echo, port, "envoy")
+        host.command("reload")
+        wait_until(lambda: all(row["beside"] for row in host.status()), "the new processes")
+        new = [row["beside"] for row in host.status()]
+        host.kill_agent()
+        assert {row["pid"] for row in host.status()} | {row["beside"] for row in host.status()} == {
+            *new,
+            *before.values(),
+        }
+        services(host, echo, port, "builtin")
+        load.talk()
+        host.start()
+        wait_until(lambda: any(row["pid"] != before[row["id"]] for row in host.status()), "a newer process")
+        load.talk()
+        load.hang_up()
+        wait_until(lambda: exchanged(host, before), "one process each")
+        load.go_on()
+    assert load.failed == []
+    assert all(alone(pid) for pid in (*new, *before.values()))
 
 
 def test_an_agent_killed_while_the_old_one_leaves_is_followed_by_one_that_sees_it_off(

@@ -6,6 +6,8 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import Callable
+from pathlib import Path
+from typing import Final
 
 from connect_proxy.backends import load_backend
 from connect_proxy.errors import ConnectProxyError, ControlError, DataDirectoryError, PassingError
@@ -27,6 +29,8 @@ from connect_proxy.supervisor.states import ENDED_STATES, State
 from connect_proxy.supervisor.supervisor import Process, Supervisor
 
 log = logging.getLogger("connect_proxy.managed")
+
+SHARE_ATTEMPTS: Final = 3
 
 
 class Keeper:
@@ -255,12 +259,27 @@ class Keeper:
         if door is None:
             return None
         try:
-            addresses = await ask_at(door, "share-ports", timeout_s=DOOR_TIMEOUT_S)
+            addresses = await asked_to_share(door)
         except ControlError as exc:
             log.info("%s: the old process ends before the new one starts: %s", record.id, exc)
             return None
         counted = {str(address): listeners_on(str(address)) for address in addresses}
         return dataclasses.replace(before, addresses=counted)
+
+
+async def asked_to_share(door: Path) -> list[str]:
+    """Where the process at *door* listens, beside whom others may now. Raises ControlError.
+
+    Asked again where no answer came in time: on a busy host it may be this agent that was late, and the
+    other way to go on leaves the service without a proxy for a while.
+    """
+    for _ in range(SHARE_ATTEMPTS - 1):
+        try:
+            return list(await ask_at(door, "share-ports", timeout_s=DOOR_TIMEOUT_S))
+        except ControlError as exc:
+            if not isinstance(exc.__cause__, TimeoutError):
+                raise
+    return list(await ask_at(door, "share-ports", timeout_s=DOOR_TIMEOUT_S))
 
 
 def _traits(assignment: Assignment) -> BackendTraits:
