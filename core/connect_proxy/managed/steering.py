@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 import logging
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -39,13 +40,21 @@ def listeners_on(address: str) -> int:
     """How many sockets listen on exactly that ``host:port``."""
     try:
         family, host, port = _parsed(address)
-        lines = TABLES[family].read_text().splitlines()[1:]
+        packed = socket.inet_pton(family, host)
+        words = struct.unpack(f"={len(packed) // 4}I", packed)
+        place = "".join(f"{word:08X}" for word in words) + f":{port:04X}"
+        with TABLES[family].open() as table:
+            return sum(1 for fields in listeners_of(table) if fields[1] == place)
     except (OSError, ValueError):
         return 0
-    packed = socket.inet_pton(family, host)
-    words = struct.unpack(f"={len(packed) // 4}I", packed)
-    place = "".join(f"{word:08X}" for word in words) + f":{port:04X}"
-    return sum(1 for fields in map(str.split, lines) if (fields[1], fields[3]) == (place, LISTENING))
+
+
+def listeners_of(table: Iterable[str]) -> Iterator[list[str]]:
+    """The fields of the lines that are listeners'. They come first, before those of connections, of which
+    a busy host has tens of thousands: reading these would keep the agent from all else."""
+    lines = map(str.split, table)
+    next(lines, None)  # the headings
+    return itertools.takewhile(lambda fields: fields[3] == LISTENING, lines)
 
 
 def newcomers_on(address: str, count: int) -> bool:

@@ -39,11 +39,13 @@ def _listening_inodes(port: int) -> set[str]:
     inodes = set()
     for table in TABLES:
         try:
-            lines = Path(table).read_text().splitlines()[1:]
+            with Path(table).open() as lines:
+                next(lines, None)  # the headings
+                for fields in map(str.split, lines):
+                    if fields[3] != LISTENING:
+                        break  # listeners come first; of connections there may be tens of thousands
+                    if int(fields[1].rpartition(":")[2], 16) == port:
+                        inodes.add(fields[9])
         except OSError:
             continue
-        for line in lines:
-            fields = line.split()
-            if fields[3] == LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
-                inodes.add(fields[9])
     return inodes

@@ -9,7 +9,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from connect_proxy.managed.steering import Lead, keep_with_the_first, listeners_on, newcomers_on
+from connect_proxy.managed.steering import (
+    Lead,
+    keep_with_the_first,
+    listeners_of,
+    listeners_on,
+    newcomers_on,
+)
 from support.ports import free_port
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the groups of SO_REUSEPORT are Linux's")
@@ -112,3 +118,14 @@ def test_nobody_is_shut_out_where_the_new_one_has_gone(stack: contextlib.ExitSta
     lead.end()
     called(stack, "127.0.0.1", port)
     assert accepted(old) == CALLS
+
+
+def test_of_the_kernels_table_only_the_listeners_are_read() -> None:
+    def table() -> Iterator[str]:
+        yield "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid"
+        yield "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0"
+        yield "   1: 0100007F:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0"
+        yield "   2: 0100007F:1F90 0100007F:C001 06 00000000:00000000 03:000006D6 00000000     0"
+        raise AssertionError("tens of thousands of connections follow")
+
+    assert [fields[1] for fields in listeners_of(table())] == ["0100007F:1F90", "0100007F:1F91"]
