@@ -13,7 +13,8 @@ MAKEFLAGS += --no-builtin-rules
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 BACKEND ?= builtin
-PYTEST_WORKERS ?= 2
+# More than cores: most of the time they wait for processes, not for a core.
+PYTEST_WORKERS ?= 3
 PYTEST_ARGS ?=
 TESTS ?= tests
 

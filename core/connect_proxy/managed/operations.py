@@ -61,7 +61,7 @@ class Operations:
         }
 
     async def _status(self, _request: Mapping[str, Any]) -> Any:
-        members = self._fleet.members
+        members = dict(self._fleet.members)  # as they are now: some may come and go while they are asked
         doors = [self._fleet.door(name) for name in members]
         seen = await asyncio.gather(*(self._seen_from_inside(door) for door in doors))
         expiries = {
@@ -99,7 +99,7 @@ class Operations:
             await self._before_start([proxy_id])
             await self._fleet.restart(proxy_id)
             if request.get("all"):
-                await _accepting(self._fleet.members[proxy_id])
+                await _accepting(self._fleet.known(proxy_id))
 
         return await self._each(request, restart)
 
