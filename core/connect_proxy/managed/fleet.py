@@ -110,8 +110,9 @@ class Fleet:
         """
         member = self.known(proxy_id)
         member.check_startable()
-        if await self._keeper.relieve(member, member.assignment) and member.exchange is not None:
-            if problem := await member.exchange.verdict():
+        if await self._keeper.relieve(member, member.assignment):
+            exchange = member.exchange  # None: it is over already
+            if exchange is not None and (problem := await exchange.verdict()):
                 message = f"'{proxy_id}': {problem}"
                 raise NotReadyError(message)
             return
